@@ -40,7 +40,7 @@ STAGES = {
     "dial": "cells.dial",
     "measures": "study.measures",
     "tables": "analysis.make_tables",
-    "browser-cell": "cells.browser.collect",
+    "browser": "cells.browser.collect",
     "browser-page": "cells.browser.page",
     "probe": "cells.probe",
     "signs": "cells.signs",

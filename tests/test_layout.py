@@ -49,12 +49,10 @@ def modules(root: Path, package: str) -> dict[str, Path]:
     return found
 
 
-def imports(path: Path, known: dict[str, Path], *, at_once: bool = False) -> set[str]:
-    """Modules of ``known`` that a file imports; with ``at_once`` those it needs to be imported."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+def imports(path: Path, known: dict[str, Path]) -> set[str]:
+    """Modules of ``known`` that a file imports, also within functions and for types alone."""
     found = set()
-    nodes = list(tree.body) if at_once else list(ast.walk(tree))
-    for node in nodes:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -69,11 +67,10 @@ PACKAGES = ("pipeline", "sagsae")
 
 
 def circle(known: dict[str, Path], package: str) -> list[str]:
-    """Modules of a package that import each other, also within functions and for types alone; what
-    an ``__init__`` hands on to readers ties no module. Of ``pipeline`` only what it needs to be
-    imported."""
+    """Modules of a package that import each other; what an ``__init__`` hands on to readers ties no
+    module."""
     graph = {
-        name: imports(path, known, at_once=package == "pipeline") - {name}
+        name: imports(path, known) - {name}
         for name, path in known.items()
         if name.startswith(f"{package}.") and path.name != "__init__.py"
     }

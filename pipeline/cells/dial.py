@@ -1,6 +1,6 @@
 """Stage: steer a language model with the latents of one place, with opposite pairs and at random.
 
-    python -m pipeline dial --spec @FILE --cells-root DIR --heldout-manifest JSON --baselines JSON
+    python -m pipeline dial --spec @FILE --cells-root DIR --heldout JSON --baselines JSON
         --asset JSON --out dial/<model>/<hookpoint>/seed0.json
 
 The cell of each side is the one at the lambda whose L0 is nearest the level of the specification.
@@ -133,7 +133,7 @@ def _curves(spec: DialSpec, model: Any, found: Baselines, arms: Arms, unit: floa
 def main(
     spec: DialSpec,
     cells_root: Path,
-    heldout_manifest: Path,
+    heldout: Path,
     baselines: Path,
     asset: Path,
     out: Path,
@@ -144,7 +144,7 @@ def main(
     Args:
         spec: DialSpec as JSON, or @FILE that holds it
         cells_root: folder of the cells, with metrics and weights
-        heldout_manifest: manifest of the held-out store
+        heldout: manifest of the held-out store
         baselines: baselines JSON of the model
         asset: asset.json of the model
         out: JSON to write
@@ -155,8 +155,8 @@ def main(
             metrics.
     """
     label, place = f"dial {spec.model}/{spec.hookpoint}", device_of(device)
-    with locked(out.parent, out.stem), using(heldout_manifest, baselines, asset):
-        store, losses = open_store(heldout_manifest), read_baselines(baselines, spec.hookpoint)
+    with locked(out.parent, out.stem), using(heldout, baselines, asset):
+        store, losses = open_store(heldout), read_baselines(baselines, spec.hookpoint)
         cells = MeasuredCells(cells_root, spec.metrics_of, place)
         chosen = (chosen_cell(spec, side, cells.metrics) for side in spec.sides)
         candidate, baseline = (

@@ -1,6 +1,6 @@
 """Stage: probe the codes of the cells of one place, and measure what they absorb.
 
-    python -m pipeline probe --spec @FILE --cells-root DIR --heldout-manifest JSON --tokens JSON
+    python -m pipeline probe --spec @FILE --cells-root DIR --heldout JSON --heldout-tokens JSON
         --asset JSON --out probe/<model>/<hookpoint>/seed0.json
 
 Labels come from the text of the held-out tokens. The rows that some label uses are read from the
@@ -124,8 +124,8 @@ def _probed_part(one: TaskScores) -> dict[str, Any]:
 def main(
     spec: ProbeSpec,
     cells_root: Path,
-    heldout_manifest: Path,
-    tokens: Path,
+    heldout: Path,
+    heldout_tokens: Path,
     asset: Path,
     out: Path,
     device: Device = "auto",
@@ -135,8 +135,8 @@ def main(
     Args:
         spec: ProbeSpec as JSON, or @FILE that holds it
         cells_root: folder of the cells, with metrics and weights
-        heldout_manifest: manifest of the held-out store
-        tokens: record of the held-out contexts
+        heldout: manifest of the held-out store
+        heldout_tokens: record of the held-out contexts
         asset: asset.json of the model
         out: JSON to write
         device: where to compute codes; auto: a GPU where there is one
@@ -145,8 +145,8 @@ def main(
         EvaluationError: no label has enough rows, or weights that do not belong to their metrics.
     """
     where, place = f"probe {spec.model}/{spec.hookpoint}", device_of(device)
-    with locked(out.parent, out.stem), using(heldout_manifest, tokens, asset):
-        store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
+    with locked(out.parent, out.stem), using(heldout, heldout_tokens, asset):
+        store, contexts = open_store(heldout, spec.store), open_tokens(heldout_tokens)
         measured = MeasuredCells(cells_root, spec.cells, place)
         tokenizer = load_tokenizer(model_folder(asset))
         rows, tasks, left_out = chosen_tasks(spec, store, contexts, tokenizer)

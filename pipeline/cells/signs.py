@@ -1,6 +1,6 @@
 """Stage: compare the cells of one place over seeds, and two-sided ones with one-sided ones.
 
-    python -m pipeline signs --spec @FILE --cells-root DIR --heldout-manifest JSON
+    python -m pipeline signs --spec @FILE --cells-root DIR --heldout JSON
         --out signs/<model>/<hookpoint>.json
 
 The assignment of the latents of two seeds takes 2 to 3 s of a core at 4,608 latents. Poles are to
@@ -84,23 +84,23 @@ def rounded(found: Any) -> dict[str, Any]:
 
 
 def main(
-    spec: SignsSpec, cells_root: Path, heldout_manifest: Path, out: Path, device: Device = "auto"
+    spec: SignsSpec, cells_root: Path, heldout: Path, out: Path, device: Device = "auto"
 ) -> None:
     """Look into the signs at one place, and write what was found.
 
     Args:
         spec: SignsSpec as JSON, or @FILE that holds it
         cells_root: folder of the cells, with metrics, weights and latents
-        heldout_manifest: manifest of the held-out store
+        heldout: manifest of the held-out store
         out: JSON to write
         device: where to compute; auto: a GPU where there is one
 
     Raises:
         EvaluationError: weights or latents that do not belong to their metrics.
     """
-    where, place = f"signs {spec.model}/{spec.place}", device_of(device)
-    with locked(out.parent, out.stem), using(heldout_manifest):
-        x = some_rows(open_store(heldout_manifest, spec.store), spec.hookpoint, f"{where}, rows")
+    where, place = f"signs {spec.folder}", device_of(device)
+    with locked(out.parent, out.stem), using(heldout):
+        x = some_rows(open_store(heldout, spec.store), spec.hookpoint, f"{where}, rows")
         measured, mean = MeasuredCells(cells_root, spec.cells, place), x.float().mean(0)
         progress, cells, agreements = Progress(f"{where}, seeds", len(spec.cells), "cells"), [], []
         for (sweep, _), seeds in groupby(spec.cells, key=lambda cell: (cell.sweep, cell.knob)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.study.study_config import TappedModel
+from pipeline.study.sources import TappedModel
 from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
 from sagsae.activations.store import Store
 

@@ -3,89 +3,129 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from math import prod
 from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
 
 from pipeline.study.cell import Cell
-from pipeline.study.dial import dial_faults
-from pipeline.study.grid import axes_of, cells_of
-from pipeline.study.looks import unknown_names
-from pipeline.study.probe import probe_faults
-from pipeline.study.recipes import home, recipe_faults
-from pipeline.study.sections import LARGEST_WIDTH, CellNameError
-from pipeline.study.signs import signs_faults
-from pipeline.study.study_config import StudyConfig, text_sources
-from pipeline.study.training import DEFAULT_RECIPE
+from pipeline.study.grid import cells_of
+from pipeline.study.probe import SOURCE
+from pipeline.study.recipes import home, training_of
+from pipeline.study.sections import LARGEST_WIDTH, CellNameError, Section, faults_of
+from pipeline.study.study_config import LOOKS, StudyConfig
+from pipeline.study.training import DEFAULT_RECIPE, Training
 from sagsae.autoencoders.registry import ELSEWHERE, VARIANTS, K, knobs
+from sagsae.training.recipe import SETTINGS, uses
 
 # Those of a model that names none of its own.
 STANDARD_HOOKPOINTS = ("mlp_out", "attn", "resid")
 
+Faults = Iterator[str]
 
-def cross_faults(config: StudyConfig, sound: set[str]) -> list[str]:
+
+class _FaultyError(Exception):
+    """A check reads a section that has faults of its own."""
+
+
+class _Sound:
+    """The sections of a configuration that have no fault of their own."""
+
+    def __init__(self, config: StudyConfig, names: set[str]):
+        self._config, self._names = config, names
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self._names:
+            raise _FaultyError(name)
+        return getattr(self._config, name)
+
+
+def cross_faults(config: StudyConfig, sound: set[str], *, plan: bool) -> list[str]:
     """Faults that concern more than one section, each with its path.
 
     Args:
         config: As much of a configuration as is sound.
         sound: The sections without a fault of their own; checks that read others are left out.
+        plan: True if the study runs here: local text and models must be there.
     """
-    faults = [fault for check, read in CHECKS.items() if sound >= read for fault in check(config)]
-    return faults or (_cell_faults(config) if sound >= StudyConfig.model_fields.keys() else [])
-
-
-def _hookpoint_faults(config: StudyConfig) -> list[str]:
-    return [
-        f"models.{i}.hookpoints: no module path for hookpoint {name!r}; known are "
-        f"{', '.join(model.hookpoints or STANDARD_HOOKPOINTS)}"
-        for i, model in enumerate(config.models)
-        for name in config.hookpoints
-        if name not in (model.hookpoints or STANDARD_HOOKPOINTS)
-    ]
-
-
-def _name_faults(config: StudyConfig) -> list[str]:
-    names = [model.name for model in config.models]
-    return [
-        f"models.{i}.name: {name!r} is listed twice"
-        for i, name in enumerate(names)
-        if name in names[:i]
-    ]
-
-
-def _block_faults(config: StudyConfig) -> list[str]:
-    faults = []
-    for i, entry in enumerate(config.grid):
-        faults += unknown_names(config, entry, f"grid.{i}", ("models", "hookpoints"))
-        widths = [entry.width_for(model.d_model) for model in config.models]
-        faults += [
-            f"grid.{i}.ks.{j}: {k} active latents of {min(widths)}: give fewer"
-            for j, k in enumerate(entry.ks or [])
-            if k > min(widths)
-        ]
+    checks = (
+        *(_hookpoint_faults, _name_faults, _block_faults, _row_faults, _recipe_faults),
+        *(_grid_recipe_faults, _idle_faults, _training_faults, _dial_faults, _look_faults),
+        *(_probe_faults, _browser_faults, _foreign_faults, _comparison_faults, _text_faults),
+        *((_absent_models, _absent_text) if plan else ()),
+    )
+    faults: list[str] = []
+    for check in checks:
+        try:
+            faults += check(_Sound(config, sound))
+        except _FaultyError:
+            continue
+    if not faults and sound >= StudyConfig.model_fields.keys():
+        faults += _cell_faults(config)
     return faults
 
 
-def _comparison_faults(config: StudyConfig) -> list[str]:
+def _hookpoint_faults(config: Any) -> Faults:
+    for i, model in enumerate(config.models):
+        known = model.hookpoints or STANDARD_HOOKPOINTS
+        for name in config.hookpoints:
+            if name not in known:
+                yield (
+                    f"models.{i}.hookpoints: no module path for hookpoint {name!r}; known are "
+                    f"{', '.join(known)}"
+                )
+
+
+def _name_faults(config: Any) -> Faults:
+    names = [model.name for model in config.models]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield f"models.{i}.name: {name!r} is listed twice"
+
+
+def _unknown_names(config: Any, section: Section, path: str) -> Faults:
+    """Names of models, hookpoints and recipes to which a section restricts itself, and which the
+    study does not have."""
+    names = {
+        "models": [model.name for model in config.models],
+        "hookpoints": config.hookpoints,
+        "recipes": list(dict.fromkeys([DEFAULT_RECIPE, *config.recipes])),
+    }
+    for field, known in names.items():
+        for j, value in enumerate(getattr(section, field) or []):
+            if value not in known:
+                yield f"{path}.{field}.{j}: unknown {value!r}; known are {', '.join(known)}"
+
+
+def _block_faults(config: Any) -> Faults:
+    for i, entry in enumerate(config.grid):
+        yield from _unknown_names(config, entry, f"grid.{i}")
+        width = min(entry.width_for(model.d_model) for model in config.models)
+        for j, k in enumerate(entry.ks or []):
+            if k > width:
+                yield f"grid.{i}.ks.{j}: {k} active latents of {width}: give fewer"
+
+
+def _comparison_faults(config: Any) -> Faults:
     """Sides of comparisons that no cell has."""
     cells = {
-        (entry.variant, model.name, entry.width_for(model.d_model))
+        (cell.variant, cell.model, cell.width)
         for entry in config.grid
-        for model in axes_of(entry, config)[0]
+        for cell in cells_of(entry, config.models, config.hookpoints)
     }
-    return [
-        f"comparisons.{i}.{name}: no cell of the grid is {side.variant} of this width; the grid "
-        f"has {_widths(config, side.variant)}"
-        for i, item in enumerate(config.comparisons)
-        for name, side in (("candidate", item.candidate), ("baseline", item.baseline))
-        if cells.isdisjoint(
-            (side.variant, m.name, side.width_for(m.d_model)) for m in config.models
-        )
-    ]
+    for i, item in enumerate(config.comparisons):
+        for name, side in (("candidate", item.candidate), ("baseline", item.baseline)):
+            asked = {(side.variant, m.name, side.width_for(m.d_model)) for m in config.models}
+            if cells.isdisjoint(asked):
+                yield (
+                    f"comparisons.{i}.{name}: no cell of the grid is {side.variant} of this width; "
+                    f"the grid has {_widths(config, side.variant)}"
+                )
 
 
-def _widths(config: StudyConfig, variant: str) -> str:
+def _widths(config: Any, variant: str) -> str:
     """The widths that a variant has on the grid, in words."""
     entries = [entry for entry in config.grid if entry.variant == variant]
     words = (
@@ -94,128 +134,208 @@ def _widths(config: StudyConfig, variant: str) -> str:
     return f"it with {', '.join(dict.fromkeys(words))}" if entries else "none of this variant"
 
 
-def _text_faults(config: StudyConfig) -> list[str]:
+def _text_faults(config: Any) -> Faults:
     """Files of text that are listed twice: a document in both splits is no held-out text."""
-    faults, seen = [], dict[str, str]()
-    for path, source in text_sources(config.text).items():
+    seen = dict[str, str]()
+    for path, source in config.text.by_path.items():
         for i, name in enumerate(source.paths if source.kind == "files" else []):
             place, file = f"{path}.paths.{i}", os.path.realpath(name)
             if file in seen:
-                faults.append(f"{place}: {name} is listed by {seen[file]} already")
+                yield f"{place}: {name} is listed by {seen[file]} already"
             seen.setdefault(file, place)
-    return faults
 
 
-def _foreign_faults(config: StudyConfig) -> list[str]:
-    """Faults of the blocks whose autoencoders were trained elsewhere."""
-    faults = []
+def _foreign_faults(config: Any) -> Faults:
+    """Blocks whose autoencoders were trained elsewhere."""
     for i, entry in enumerate(config.grid):
         elsewhere = ELSEWHERE.fullmatch(entry.variant)
         if elsewhere and entry.source is None:
-            faults.append(f"grid.{i}.source: say where {entry.variant!r} comes from")
+            yield f"grid.{i}.source: say where {entry.variant!r} comes from"
         if entry.source is None:
             continue
         if not elsewhere:
-            faults.append(
+            yield (
                 f"grid.{i}.variant: {entry.variant!r} is trained here; name what comes from "
                 "elsewhere foreign-..., in small letters, digits and -"
             )
         if entry.recipes is not None:
-            faults.append(f"grid.{i}.recipes: what was trained elsewhere has none")
-        if (count := prod(len(axis) for axis in axes_of(entry, config))) != 1:
-            faults.append(
+            yield f"grid.{i}.recipes: what was trained elsewhere has none"
+        if (count := len(cells_of(entry, config.models, config.hookpoints))) != 1:
+            yield (
                 f"grid.{i}.source: is one cell, and the block has {count}: give it one of models, "
                 "hookpoints, lambdas and seeds"
             )
-    return faults
 
 
-def _row_faults(config: StudyConfig) -> list[str]:
+def _row_faults(config: Any) -> Faults:
     """Numbers of rows to train on that the store does not give."""
     given = {"training": config.training.unique_rows}
     for name, recipe in config.recipes.items():
-        changes = {"training": recipe.training} | {
-            f"by_variant.{variant}": own for variant, own in recipe.by_variant.items()
-        }
-        for path, own in changes.items():
-            given[f"recipes.{name}.{path}"] = own.get("unique_rows", 0)
+        changed = {"training": recipe.training}
+        changed |= {f"by_variant.{name}": values for name, values in recipe.by_variant.items()}
+        for path, values in changed.items():
+            given[f"recipes.{name}.{path}"] = values.get("unique_rows", 0)
     block, stored = config.dump.rows_per_block, config.dump.train_rows
-    return [
-        f"{path}.unique_rows: {rows}: give whole blocks of {block} rows, {stored - stored % block} "
-        "rows at most, which is what dump.train_rows stores"
-        for path, rows in given.items()
-        if rows % block or rows > stored
-    ]
+    for path, rows in given.items():
+        if rows % block or rows > stored:
+            yield (
+                f"{path}.unique_rows: {rows}: give whole blocks of {block} rows, "
+                f"{stored - stored % block} rows at most, which is what dump.train_rows stores"
+            )
 
 
-def _browser_faults(config: StudyConfig) -> list[str]:
+def _look_faults(config: Any) -> Faults:
+    for name in LOOKS:
+        section = getattr(config, name)
+        if section is not None:
+            yield from _unknown_names(config, section, name)
+
+
+def _dial_faults(config: Any) -> Faults:
+    dial, comparisons = config.dial, config.comparisons
+    if dial is None:
+        return
+    if dial.contexts > (most := config.evaluation.lr_contexts):
+        yield (
+            f"dial.contexts: {dial.contexts} are more than evaluation.lr_contexts, which is "
+            f"{most}: lower it, or raise that"
+        )
+    if dial.latents and not comparisons:
+        yield (
+            "comparisons: empty, and section dial steers with the two sides of the first one: list "
+            "it, or leave dial out"
+        )
+    elif dial.latents and dial.comparisons > len(comparisons):
+        yield (
+            f"dial.comparisons: {dial.comparisons}, and comparisons has {len(comparisons)}: lower "
+            "it, or list more"
+        )
+
+
+def _probe_faults(config: Any) -> Faults:
+    if config.probe and config.probe.labels == [SOURCE] and len(config.text.sources) < 2:
+        yield (
+            "probe.labels: source alone, and the text has one source: add another kind of label, "
+            "or sources to section text"
+        )
+
+
+def _browser_faults(config: Any) -> Faults:
     section = config.browser
     if section is None:
-        return []
-    faults = unknown_names(config, section, "browser")
+        return
     for j, name in enumerate(section.cells or []):
         try:
-            Cell.from_path(name)
+            check_known(Cell.from_path(name), config)
         except CellNameError as error:
-            faults.append(f"browser.cells.{j}: {error}")
+            yield f"browser.cells.{j}: {error}"
     if not section.cells and not config.comparisons:
-        faults.append(
+        yield (
             "browser: it shows the two sides of the first comparison, and comparisons is empty: "
             "list one, or name cells under browser.cells"
         )
-    return faults
 
 
-PLACES = {"models", "hookpoints"}
-# Checks, and the sections that each reads.
-CHECKS: dict[Callable[[StudyConfig], list[str]], set[str]] = {
-    _hookpoint_faults: PLACES,
-    _name_faults: PLACES,
-    _block_faults: PLACES | {"grid", "recipes"},
-    _row_faults: {"dump", "recipes", "training"},
-    recipe_faults: {"grid", "recipes", "training"},
-    dial_faults: PLACES | {"recipes", "dial", "evaluation", "comparisons"},
-    probe_faults: PLACES | {"recipes", "probe", "text"},
-    signs_faults: PLACES | {"recipes", "signs"},
-    _browser_faults: PLACES | {"recipes", "browser", "comparisons"},
-    _foreign_faults: PLACES | {"grid"},
-    _comparison_faults: PLACES | {"grid", "recipes", "comparisons"},
-    _text_faults: {"text"},
-}
+def _recipe_faults(config: Any) -> Faults:
+    known = list(dict.fromkeys([DEFAULT_RECIPE, *config.recipes]))
+    for name, recipe in config.recipes.items():
+        if name == DEFAULT_RECIPE:
+            yield f"recipes.{name}: the recipe of section training has this name; choose another"
+        if recipe.extends not in known:
+            others = ", ".join(other for other in known if other != name)
+            yield f"recipes.{name}.extends: unknown {recipe.extends!r}; known are {others}"
+        elif name in _above(config, name):
+            yield f"recipes.{name}.extends: in the end it extends itself"
 
 
-def _cell_faults(config: StudyConfig) -> list[str]:
+def _above(config: Any, name: str) -> list[str]:
+    """The recipes that a recipe extends, directly or not, as far as they are known."""
+    above: list[str] = []
+    while name in config.recipes and (name := config.recipes[name].parent) not in above:
+        above.append(name)
+    return above
+
+
+def _grid_recipe_faults(config: Any) -> Faults:
+    """Recipes of blocks that do not concern the block's variant."""
+    for i, entry in enumerate(config.grid):
+        for j, name in enumerate(entry.recipes or []):
+            recipe = config.recipes.get(name)
+            if recipe and not recipe.concerns(entry.variant):
+                yield (
+                    f"grid.{i}.recipes.{j}: {name!r} does not concern {entry.variant}, whose cells "
+                    f"under it are those of {recipe.extends!r}; name that one"
+                )
+
+
+def _idle_faults(config: Any) -> Faults:
+    """Settings that mean nothing for any variant that they could concern."""
+    grid = list(dict.fromkeys(entry.variant for entry in config.grid))
+    changed = [
+        name
+        for name, field in Training.model_fields.items()
+        if name in SETTINGS and getattr(config.training, name) != field.get_default()
+    ]  # a configuration that is written out has every setting
+    yield from _idle("training", changed, grid)
+    for name, recipe in config.recipes.items():
+        yield from _idle(f"recipes.{name}.training", recipe.training, recipe.variants or grid)
+        for variant, values in recipe.by_variant.items():
+            path = f"recipes.{name}.by_variant.{variant}"
+            if not recipe.concerns(variant):
+                yield f"{path}: the recipe does not concern it: add it to variants"
+            yield from _idle(path, values, [variant])
+
+
+def _idle(path: str, given: Iterable[str], variants: list[str]) -> Faults:
+    for setting in sorted(given):
+        if not any(uses(variant, setting) for variant in variants):
+            yield f"{path}.{setting}: means nothing for {', '.join(variants)}; leave it out"
+
+
+def _training_faults(config: Any) -> Faults:
+    """Recipes that cannot be trained by."""
+    grid = {entry.variant for entry in config.grid}
+    for name, recipe in config.recipes.items():
+        if name == DEFAULT_RECIPE or _above(config, name)[-1] != "":
+            continue
+        variants = {*filter(recipe.concerns, grid), *(recipe.variants or []), *recipe.by_variant}
+        faults: dict[str, None] = {}
+        for variant in sorted(variants):
+            try:
+                training_of(config.training, config.recipes, name, variant)
+            except ValidationError as error:
+                faults |= dict.fromkeys(faults_of(error))
+        yield from (f"recipes.{name}.training.{fault}" for fault in faults)
+
+
+def _cell_faults(config: StudyConfig) -> Faults:
     """Cells given twice."""
-    faults = []
     seen: dict[Cell, int] = {}
     for i, entry in enumerate(config.grid):
-        for cell in cells_of(entry, config):
+        for cell in cells_of(entry, config.models, config.hookpoints):
             if cell in seen:
-                faults.append(f"grid.{i}: cell {cell.path} is already given by grid.{seen[cell]}")
+                yield f"grid.{i}: cell {cell.path} is already given by grid.{seen[cell]}"
             seen.setdefault(cell, i)
-    return faults
 
 
-def absent_files(config: StudyConfig, sound: set[str]) -> list[str]:
-    """Local text and models that are not there, each with its path."""
-    models = config.models if "models" in sound else []
-    wanted = {
-        f"models.{i}.source.path": model.source.path
-        for i, model in enumerate(models)
-        if model.source.kind == "path"
-    }
-    sources = text_sources(config.text) if "text" in sound else {}
-    for path, source in sources.items():
-        if source.kind == "files":
-            wanted |= {f"{path}.paths.{i}": name for i, name in enumerate(source.paths)}
-    return [
-        f"{place}: {path} is not there; relative paths are of the folder in which you run"
-        for place, path in wanted.items()
-        if not Path(path).exists()
-    ]
+def _absent_models(config: Any) -> Faults:
+    for i, model in enumerate(config.models):
+        if model.source.kind == "path":
+            yield from _absent(f"models.{i}.source.path", model.source.path)
 
 
-def check_known(cell: Cell, config: StudyConfig) -> None:
+def _absent_text(config: Any) -> Faults:
+    for path, source in config.text.by_path.items():
+        for i, name in enumerate(source.paths if source.kind == "files" else []):
+            yield from _absent(f"{path}.paths.{i}", name)
+
+
+def _absent(place: str, file: str) -> Faults:
+    if not Path(file).exists():
+        yield f"{place}: {file} is not there; relative paths are of the folder in which you run"
+
+
+def check_known(cell: Cell, config: Any) -> None:
     """Check a cell, which need not be on the grid, against a configuration.
 
     Raises:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from itertools import product
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from pipeline.study.cell import Cell, by_sweep
-from pipeline.study.looks import LookRun, PlaceSpec, Restricted, SweptSpec, UsedCell, unknown_names
+from pipeline.study.looks import Look, LookRun, PlaceSpec, SweptSpec, Upstream, UsedCell
 from pipeline.study.metrics import Finite, NonNegative, Share
+from pipeline.study.scope import Scope
 from pipeline.study.sections import Ascending, Count, Natural, Positive, Section
-
-if TYPE_CHECKING:
-    from pipeline.study.study import Study
-    from pipeline.study.study_config import StudyConfig
 
 
 class Steering(Section):
@@ -35,22 +33,8 @@ class Steering(Section):
     """Positions of a context at which predictions are read."""
 
 
-class Dial(Steering, Restricted):
-    """The causal dial: `snakemake dial`.
-
-    It steers with latents of a comparison's candidate, with opposite pairs of latents of its
-    baseline, and along random directions. Of each sweep it takes the cell at the lambda, or k,
-    whose L0 is nearest the first matched L0."""
-
-    comparisons: Count = 1
-    """Comparisons whose sides steer, the first ones of the list. Figures and claims are of the
-    first."""
-    seeds: Count = 1
-    """Seeds of a sweep whose cells steer, the lowest first."""
-
-
 class DialSpec(SweptSpec, PlaceSpec):
-    """Of steering with the latents of one candidate and its baseline, at one place."""
+    """What steering with the latents of one candidate and its baseline at one place depends on."""
 
     reads = ("heldout", "baselines", "asset")
     revision: int = 1
@@ -59,7 +43,7 @@ class DialSpec(SweptSpec, PlaceSpec):
     candidate: list[Cell]
     """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0."""
     baseline: list[Cell]
-    """The same of the baseline; empty where the grid has none here."""
+    """Cells of the baseline's sweep; empty where the grid has none here."""
     losses: str
     """Digest of the BaselineSpec, whose contexts are used."""
     dial: Steering
@@ -67,65 +51,6 @@ class DialSpec(SweptSpec, PlaceSpec):
     @property
     def sides(self) -> list[list[Cell]]:
         return [self.candidate, self.baseline]
-
-
-def dial_specs(study: Study) -> dict[str, DialSpec]:
-    """File -> specification of each job that steers with latents, in the order of the tables: those
-    of a place stand together. There are none unless section dial asks for them."""
-    dial, compared, sweeps = study.config.dial, study.compared, by_sweep(study.cells)
-    if dial is None or not dial.latents:
-        return {}
-    found = {}
-    for place in dial.places(compared):
-        for number, item in enumerate(compared.comparisons[: dial.comparisons], start=1):
-            keys = compared.sides(item, *place)
-            if all(key.recipe != place.recipe for key in keys):
-                continue  # these cells are steered with under their own recipe
-            candidate, baseline = (sweeps.get(key, []) for key in keys)
-            of = "" if number == 1 else f"_comparison{number}"
-            for seed in sorted({cell.seed for cell in candidate})[: dial.seeds]:
-                spec = DialSpec(
-                    **place._asdict(),
-                    seed=seed,
-                    comparison=number,
-                    candidate=_with_seed(candidate, seed),
-                    baseline=_with_seed(baseline, seed),
-                    level=next(iter(item.matched_l0), compared.matched_levels[0]),
-                    losses=study.losses[place.model],
-                    dial=dial,
-                )
-                found[study.dial_run(spec.model, spec.place, seed, of)] = spec
-    return found
-
-
-def _with_seed(cells: list[Cell], seed: int) -> list[Cell]:
-    """The cells at lambdas or ks that have a seed; all where none has it."""
-    knobs = {cell.knob for cell in cells if cell.seed == seed}
-    return [cell for cell in cells if cell.knob in knobs or not knobs]
-
-
-def dial_faults(config: StudyConfig) -> list[str]:
-    """Faults of section dial that concern other sections, each with its path."""
-    dial = config.dial
-    if dial is None:
-        return []
-    faults = unknown_names(config, dial, "dial")
-    if dial.contexts > config.evaluation.lr_contexts:
-        faults.append(
-            f"dial.contexts: {dial.contexts} are more than evaluation.lr_contexts, which is "
-            f"{config.evaluation.lr_contexts}: lower it, or raise that"
-        )
-    if dial.latents and not config.comparisons:
-        faults.append(
-            "comparisons: empty, and section dial steers with the two sides of the first one: list "
-            "it, or leave dial out"
-        )
-    elif dial.latents and dial.comparisons > len(config.comparisons):
-        faults.append(
-            f"dial.comparisons: {dial.comparisons}, and comparisons has {len(config.comparisons)}: "
-            "lower it, or list more"
-        )
-    return faults
 
 
 # Kinds of direction: one signed latent, two opposite ones, a random one.
@@ -179,3 +104,51 @@ class DialRun(LookRun):
     @property
     def used(self) -> list[UsedCell]:
         return [side for side in (self.candidate, self.baseline) if side is not None]
+
+
+class Dial(Steering, Look):
+    """The causal dial: `snakemake dial`.
+
+    It steers with latents of a comparison's candidate, with opposite pairs of latents of its
+    baseline, and along random directions. Of each sweep it takes the cell at the lambda, or k,
+    whose L0 is nearest the first matched L0."""
+
+    RUN = DialRun
+    THREADS = 16
+    comparisons: Count = 1
+    """Comparisons whose sides steer, the first ones of the list. Figures and claims are of the
+    first."""
+    seeds: Count = 1
+    """Seeds of a sweep whose cells steer, the lowest first."""
+
+    def specs(self, scope: Scope, upstream: Upstream) -> dict[str, DialSpec]:
+        """Name -> specification of each job; those of a place stand together. Without latents there
+        are none."""
+        specs: dict[str, DialSpec] = {}
+        sweeps = by_sweep(scope.grid)
+        for place, item in product(self.places(scope), scope.comparisons[: self.comparisons]):
+            keys = scope.sides(item, *place)
+            if not self.latents or all(key.recipe != place.recipe for key in keys):
+                continue  # these cells are steered with under their own recipe
+            candidate, baseline = (sweeps.get(key, []) for key in keys)
+            number = scope.comparisons.index(item) + 1
+            for seed in sorted({cell.seed for cell in candidate})[: self.seeds]:
+                spec = DialSpec(
+                    **place._asdict(),
+                    seed=seed,
+                    comparison=number,
+                    candidate=_with_seed(candidate, seed),
+                    baseline=_with_seed(baseline, seed),
+                    level=next(iter(item.matched_l0), scope.matched_levels[0]),
+                    losses=upstream.losses[place.model],
+                    dial=self,
+                )
+                of = "" if number == 1 else f"_comparison{number}"
+                specs[f"{spec.folder}/seed{seed}{of}"] = spec
+        return specs
+
+
+def _with_seed(cells: list[Cell], seed: int) -> list[Cell]:
+    """The cells at lambdas or ks that have a seed; all where none has it."""
+    knobs = {cell.knob for cell in cells if cell.seed == seed}
+    return [cell for cell in cells if cell.knob in knobs or not knobs]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from itertools import product
 from operator import not_
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,7 +15,6 @@ from pipeline.study.cell import Cell
 from pipeline.study.sections import (
     ABSENT,
     ONCE,
-    CellNameError,
     Count,
     FieldFaults,
     HubRepository,
@@ -28,12 +27,10 @@ from pipeline.study.sections import (
     Variant,
     Width,
 )
+from pipeline.study.sources import Model
 from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import ELSEWHERE, LAMBDA, K, knobs
 from sagsae.exchange import FORMATS
-
-if TYPE_CHECKING:
-    from pipeline.study.study_config import Model, StudyConfig
 
 
 class ForeignSource(Section):
@@ -130,6 +127,12 @@ class GridEntry(Sized):
     of a variant that is named foreign-... and whose lambda names it in its sweep; the cell is
     evaluated and never trained."""
 
+    @property
+    def knobs(self) -> list[dict[str, Any]]:
+        """Its lambdas, or its ks, each as the field of a cell."""
+        lambdas: list[dict[str, Any]] = [{LAMBDA: lam} for lam in self.lambdas or []]
+        return lambdas + [{K: k} for k in self.ks or []]
+
     def _faults(self) -> list[tuple[str, str]]:
         fields = {LAMBDA: "lambdas", K: "ks"}
         allowed = [fields[knob] for knob in knobs(self.variant)]
@@ -159,60 +162,28 @@ class Comparison(Section):
     """L0 values at which both are read off their frontiers, where the overlap contains them."""
 
 
-def cells_of(entry: GridEntry, config: StudyConfig) -> list[Cell]:
-    """Cells of one block of the grid."""
+def cells_of(entry: GridEntry, models: Sequence[Model], hookpoints: Sequence[str]) -> list[Cell]:
+    """Cells of one block of the grid of a study with these models and hookpoints."""
     return [
         Cell(
             model=model.name,
             hookpoint=hookpoint,
             variant=entry.variant,
-            recipe=recipe,
+            recipe="" if recipe == DEFAULT_RECIPE else recipe,
             width=entry.width_for(model.d_model),
             seed=seed,
             **knob,
         )
-        for model, hookpoint, recipe, knob, seed in product(*axes_of(entry, config))
+        for model, hookpoint, recipe, knob, seed in product(
+            [model for model in models if entry.models is None or model.name in entry.models],
+            entry.hookpoints or hookpoints,
+            entry.recipes or [""],
+            entry.knobs,
+            entry.seeds,
+        )
     ]
-
-
-def axes_of(
-    entry: GridEntry, config: StudyConfig
-) -> tuple[list[Model], list[str], list[str], list[dict[str, Any]], list[int]]:
-    """Models, hookpoints, recipes, lambdas or ks, and seeds of a block.
-
-    The default recipe is an empty text; a lambda or k is the field of a cell that it is.
-    """
-    models = [m for m in config.models if entry.models is None or m.name in entry.models]
-    recipes = ["" if name == DEFAULT_RECIPE else name for name in entry.recipes or [""]]
-    knobs: list[dict[str, Any]] = [{LAMBDA: lam} for lam in entry.lambdas or []]
-    knobs += [{K: k} for k in entry.ks or []]
-    return models, entry.hookpoints or config.hookpoints, recipes, knobs, entry.seeds
 
 
 def is_foreign(cell: Cell) -> bool:
     """Whether a cell's name says that it was trained elsewhere."""
     return ELSEWHERE.fullmatch(cell.variant) is not None
-
-
-def foreign_cells(config: StudyConfig) -> dict[Cell, ForeignSource]:
-    """The cells of the grid that were trained elsewhere, and where each comes from."""
-    return {
-        cell: entry.source
-        for entry in config.grid
-        if entry.source is not None
-        for cell in cells_of(entry, config)
-    }
-
-
-def source_of(known: Mapping[Cell, ForeignSource], cell: Cell) -> ForeignSource | None:
-    """Where a cell comes from; None if it is trained here.
-
-    Raises:
-        CellNameError: its name says that it was trained elsewhere, and no block has it.
-    """
-    if is_foreign(cell) and cell not in known:
-        there = ", ".join(sorted(one.path for one in known)) or "none"
-        raise CellNameError(
-            f"{cell.path}: no block of the grid says where it comes from; there is {there}"
-        )
-    return known.get(cell)

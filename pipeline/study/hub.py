@@ -1,34 +1,18 @@
-"""Section ``hub``: which cells go into a folder for the Hugging Face hub."""
+"""Which cells go into a folder for the Hugging Face hub, and what its job reads."""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from snakemake.io import ancient
 
 from pipeline.study.cell import Cell
 from pipeline.study.grid import is_foreign
 from pipeline.study.outputs import WEIGHTS
-from pipeline.study.sections import ONCE, CellNameError, HubRepository, Section
-
-if TYPE_CHECKING:
-    from pipeline.study.study import Study
-
-
-class Hub(Section):
-    """What a folder for the Hugging Face hub holds; `snakemake hub_folder` makes it."""
-
-    cells: Annotated[list[str], Field(min_length=1), *ONCE] = ["*"]
-    """Cells by name, as `python -m pipeline cells` prints them. In a name, * stands for any text
-    and ? for any character; a name without them may be of a cell off the grid."""
-    repo: HubRepository = "your-name/your-saes"
-    """Repository that the folder is for, owner/name; the model card shows how to load from it."""
-    license: str = ""
-    """Licence of the autoencoders in the hub's spelling, such as apache-2.0. Empty: none is stated.
-    The terms of language models and text are listed in any case."""
-
+from pipeline.study.sections import CellNameError
+from pipeline.study.study import Study
+from pipeline.study.study_config import Hub
 
 SWEEP_FIGURE = "figure_r2"
 
@@ -44,20 +28,19 @@ def hub_cells(study: Study) -> list[Cell]:
     Raises:
         CellNameError: A name of section hub that no cell has, or that no cell could have.
     """
-    found: set[Cell] = set()
+    trained = [cell for cell in study.cells if not is_foreign(cell)]
+    cells: set[Cell] = set()
     for name in hub(study).cells:
         if not set("*?[") & set(name):
-            found.add(study.cell_named(name))
-            continue
-        own = (cell for cell in study.cells if not is_foreign(cell))
-        matching = {cell for cell in own if fnmatchcase(cell.path, name)}
-        if not matching:
+            cells.add(study.cell_named(name))
+        elif matching := {cell for cell in trained if fnmatchcase(cell.path, name)}:
+            cells |= matching
+        else:
             raise CellNameError(
                 f"hub.cells: no cell of study {study.config.study} is called {name!r}; "
                 "`python -m pipeline cells` lists them"
             )
-        found |= matching
-    return sorted(found)
+    return sorted(cells)
 
 
 def hub_figure(study: Study) -> str | None:

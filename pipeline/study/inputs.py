@@ -6,20 +6,17 @@ import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from snakemake.io import ancient
 
 from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
-from pipeline.study.looks import LookSpec
 from pipeline.study.made_for import Expected, is_made_for, made_from
-from pipeline.study.outputs import SPLITS, WEIGHTS, Split
+from pipeline.study.outputs import BROWSER, SPLITS, WEIGHTS, Split
+from pipeline.study.study import Study
 from sagsae.activations.storage import is_url
-
-if TYPE_CHECKING:
-    from pipeline.study.study import Study
 
 
 def is_recorded(study: Study, record: str, expected: Expected) -> bool:
@@ -64,8 +61,10 @@ PROGRAM = str(Path(__file__).resolve().parents[2] / "pyproject.toml")
 
 
 def read_by_none(file: str, expected: Expected) -> dict[str, Any]:
-    """What a job reads that reads nothing of the study."""
-    return inputs_of(file, is_made_for(file, expected), {"program": ancient(PROGRAM)})
+    """What a job reads that reads nothing of the study: where its file is of another configuration,
+    something that is newer than the file."""
+    stale = os.path.exists(file) and not is_made_for(file, expected)
+    return inputs_of(file, not stale, {"program": PROGRAM}) if stale else {}
 
 
 def read_by_tokens(study: Study, model: str, split: Split) -> dict[str, Any]:
@@ -108,14 +107,26 @@ def read_by_cell(study: Study, cell: Cell) -> dict[str, Any]:
     return found | ({"source": foreign.local_files} if foreign and foreign.local_files else {})
 
 
-def read_by_look(study: Study, file: str, spec: LookSpec) -> dict[str, Any]:
-    """What a job reads that looks into cells: one of steering, of probes or of the browser."""
-    known = read_of(study, spec.model) | {"tokens": read_of(study, spec.model)["heldout_tokens"]}
+def read_by_look(study: Study, kind: str, look: str) -> dict[str, Any]:
+    """What a job reads that looks into cells; that of the browser what steered with its cells, too.
+
+    Raises:
+        CellNameError: the study has no such job.
+    """
+    spec, file = study.look_spec(kind, look), study.look_file(kind, look)
+    known = read_of(study, spec.model)
     paths = {
         "metrics": [study.metrics(cell) for cell in spec.metrics_of],
         "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.weights_of],
         **{name: known[name] for name in spec.reads},
     }
+    if kind == BROWSER:
+        shown, steered = set(spec.weights_of), study.looks["dial"]
+        paths["dials"] = [
+            study.look_file("dial", name)
+            for name, dial in steered.items()
+            if shown & set(dial.weights_of)
+        ]
     return inputs_of(file, is_made_for(file, made_from(spec)), paths)
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import CellMetrics, NonNegative, read_measure
+from pipeline.study.outputs import LOOK
+from pipeline.study.scope import Scope
 from pipeline.study.sections import Names, Section, Spec
 from pipeline.study.training import DEFAULT_RECIPE
-
-if TYPE_CHECKING:
-    from pipeline.study.scope import Scope
-    from pipeline.study.study_config import StudyConfig
 
 
 class Place(NamedTuple):
@@ -28,60 +27,12 @@ class Place(NamedTuple):
     hookpoint: str
 
 
-class Restricted(Section):
-    """A section that may restrict itself to some places of a study."""
-
-    models: Names = None
-    """Restrict to these models; all when absent."""
-    hookpoints: Names = None
-    """Restrict to these hookpoints; all when absent."""
-    recipes: Names = None
-    """Restrict to these recipes, of which ``default`` is section training; all when absent."""
-
-    def places(self, spec: Scope) -> list[Place]:
-        """Each place that it covers, in the order of tables."""
-        return [
-            Place(recipe, model, hookpoint)
-            for recipe, found in spec.trained.items()
-            if (recipe or DEFAULT_RECIPE) in (self.recipes or [recipe or DEFAULT_RECIPE])
-            for model, hookpoint in found
-            if model in (self.models or [model]) and hookpoint in (self.hookpoints or [hookpoint])
-        ]
-
-
-def unknown_names(
-    config: StudyConfig,
-    section: Section,
-    path: str,
-    fields: Iterable[str] = Restricted.model_fields,
-) -> list[str]:
-    """Faults: names that the study does not have.
-
-    Args:
-        config: The study.
-        section: Has the fields, each a list or None.
-        path: Where the section stands, such as ``grid.0``.
-        fields: Those that are looked at.
-    """
-    names = {
-        "models": [model.name for model in config.models],
-        "hookpoints": config.hookpoints,
-        "recipes": [DEFAULT_RECIPE, *config.recipes],
-    }
-    return [
-        f"{path}.{field}.{j}: unknown {value!r}; known are {', '.join(names[field])}"
-        for field in fields
-        for j, value in enumerate(getattr(section, field) or [])
-        if value not in names[field]
-    ]
-
-
 class LookSpec(Spec):
-    """Of looking into trained cells."""
+    """What a job depends on that looks into trained cells."""
 
     model: str
     reads: ClassVar[tuple[str, ...]]
-    """What a job reads of the model, besides its cells: names of ``pipeline.study.inputs``."""
+    """What the job reads of the model, besides its cells: names of ``pipeline.study.inputs``."""
 
     @property
     @abstractmethod
@@ -100,20 +51,22 @@ class LookSpec(Spec):
 
 
 class PlaceSpec(LookSpec):
-    """Of a job for each recipe and place, or for each seed there."""
+    """What a job depends on of which there is one for each recipe and place, or for each seed
+    there."""
 
     recipe: str
     """The default one is the empty text."""
     hookpoint: str
 
     @property
-    def place(self) -> str:
-        """Hookpoint, and behind an @ the recipe if it is not the default one."""
-        return f"{self.hookpoint}@{self.recipe}" if self.recipe else self.hookpoint
+    def folder(self) -> str:
+        """Model and hookpoint, and behind an @ the recipe if it is not the default one."""
+        recipe = f"@{self.recipe}" if self.recipe else ""
+        return f"{self.model}/{self.hookpoint}{recipe}"
 
 
 class CellsSpec(PlaceSpec):
-    """Of looking into each of some cells with the held-out store."""
+    """What a job depends on that looks into each of some cells with the held-out store."""
 
     cells: list[Cell]
     store: str
@@ -125,7 +78,7 @@ class CellsSpec(PlaceSpec):
 
 
 class SweptSpec(LookSpec):
-    """Of looking into cells that are chosen from sweeps by their L0."""
+    """What a job depends on that looks into cells which are chosen from sweeps by their L0."""
 
     seed: int
     level: float
@@ -134,10 +87,10 @@ class SweptSpec(LookSpec):
     def of_seed(self, cells: list[Cell]) -> dict[float, Cell]:
         """Lambda or k -> its cell of this seed, or of the lowest one where the sweep lacks this
         seed."""
-        found: dict[float, Cell] = {}
+        by_knob: dict[float, Cell] = {}
         for cell in sorted(cells, key=lambda cell: (cell.seed != self.seed, cell.seed)):
-            found.setdefault(cell.knob, cell)
-        return found
+            by_knob.setdefault(cell.knob, cell)
+        return by_knob
 
     @property
     def weights_of(self) -> list[Cell]:
@@ -160,10 +113,10 @@ class UsedCell(Section):
 
 
 class LookRun(Section):
-    """What one job found at one place."""
+    """What one job measured at one place."""
 
     kind: ClassVar[str]
-    """The section that asks for it: name of its rule, of its folder and of its measures."""
+    """Name of the section that asks for it, and of its folder and its measures."""
     spec: str
     """Digest of the specification."""
     recipe: str
@@ -176,10 +129,12 @@ class LookRun(Section):
         """The cells that were looked into."""
 
     @classmethod
-    def made(cls, spec: PlaceSpec, found: Mapping[str, Any]) -> Self:
-        """The run of a specification, from what was found."""
+    def made(cls, spec: PlaceSpec, values: Mapping[str, Any]) -> Self:
+        """The run of a specification, from the values of its other fields."""
         place = {"recipe", "model", "hookpoint", "seed", "comparison"}
-        return cls.model_validate({"spec": digest(spec), **spec.model_dump(include=place), **found})
+        return cls.model_validate(
+            {"spec": digest(spec), **spec.model_dump(include=place), **values}
+        )
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -197,7 +152,7 @@ def nearest_lambda(l0: Mapping[float, float], level: float) -> float | None:
     Returns:
         None where no cell fires.
     """
-    firing = [lam for lam, found in l0.items() if found > 0]
+    firing = [lam for lam, value in l0.items() if value > 0]
     return min(firing, key=lambda lam: (abs(math.log(l0[lam] / level)), lam), default=None)
 
 
@@ -207,3 +162,52 @@ def chosen_cell(spec: SweptSpec, side: list[Cell], metrics: dict[Cell, CellMetri
     l0 = {knob: fmean(metrics[cell].l0 for cell in side if cell.knob == knob) for knob in knobs}
     knob = nearest_lambda(l0, spec.level)
     return None if knob is None else spec.of_seed(side)[knob]
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """What specifications carry of that which jobs read."""
+
+    # Model -> digest of the DumpSpec of its held-out store.
+    stores: Mapping[str, str]
+    # Model -> digest of its BaselineSpec.
+    losses: Mapping[str, str]
+    # Model -> arithmetic of its forward passes.
+    dtypes: Mapping[str, str]
+
+
+class Look(Section):
+    """A section whose jobs look into trained cells, which may be restricted to some places."""
+
+    FILE: ClassVar[str] = LOOK
+    """What a job makes, below the folder of the study; ``look`` is the job's name."""
+    RUN: ClassVar[type[LookRun] | None] = None
+    """The type of what it makes, where that is a measure."""
+    THREADS: ClassVar[int] = 1
+    """The most threads that a job can use."""
+    models: Names = None
+    """Restrict to these models; all when absent."""
+    hookpoints: Names = None
+    """Restrict to these hookpoints; all when absent."""
+    recipes: Names = None
+    """Restrict to these recipes, of which ``default`` is section training; all when absent."""
+
+    def places(self, scope: Scope) -> list[Place]:
+        """Each place of a study that it covers, in the order of tables."""
+        return [
+            Place(recipe, model, hookpoint)
+            for recipe, places in scope.trained.items()
+            for model, hookpoint in places
+            if self.recipes is None or (recipe or DEFAULT_RECIPE) in self.recipes
+            if self.models is None or model in self.models
+            if self.hookpoints is None or hookpoint in self.hookpoints
+        ]
+
+    @abstractmethod
+    def specs(self, scope: Scope, upstream: Upstream) -> Mapping[str, LookSpec]:
+        """Name -> specification of each job, in the order of the tables.
+
+        Args:
+            scope: Has cells, recipes and comparisons.
+            upstream: What the specifications carry.
+        """

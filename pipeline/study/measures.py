@@ -34,20 +34,18 @@ from pipeline.jobs.json_files import read_json
 from pipeline.study import outputs
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
-from pipeline.study.dial import DialRun
 from pipeline.study.looks import LookRun
 from pipeline.study.made_for import check_made_for
 from pipeline.study.metrics import CellMetrics, MetricsError, read_metrics
-from pipeline.study.probe import ProbeRun
 from pipeline.study.scope import Scope
 from pipeline.study.sections import describe
-from pipeline.study.signs import SignsRun
+from pipeline.study.study_config import LOOKS
 from sagsae.files import check_signed, signed, whole_file, write_atomic
 
 Measure = TypeVar("Measure", bound=BaseModel)
 Run = TypeVar("Run", bound=LookRun)
 # What jobs leave that look into cells, by section.
-RUNS: dict[str, type[LookRun]] = {run.kind: run for run in (DialRun, ProbeRun, SignsRun)}
+RUNS = {kind: section.RUN for kind, section in LOOKS.items() if section.RUN}
 
 
 class Measures:

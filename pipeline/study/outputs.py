@@ -33,6 +33,9 @@ BROWSER, BROWSER_PAGE, BROWSER_DATA = "browser", "index.html", "data"
 # What a cell of the latent browser is, written last; the scripts that hold it lie beside it.
 SHOWN_CELL = "cell.json"
 
+# What a job makes that looks into cells: of a section, and of the browser.
+LOOK, SHOWN = "{kind}/{look}.json", f"{{kind}}/{BROWSER_DATA}/{{look}}/{SHOWN_CELL}"
+
 # Files of a published study beside its results.
 CONFIGURATION, ENVIRONMENT, README = "configuration.json", "environment.json", "README.md"
 
@@ -106,32 +109,6 @@ class Outputs:
 
     def figure(self, name: str = "{figure}", suffix: str = "png") -> str:
         return self.path("figures", f"{name}.{suffix}")
-
-    def dial_run(
-        self,
-        model: str = "{model}",
-        place: str = "{place}",
-        seed: int | str = "{seed}",
-        of: str = "{of}",
-    ) -> str:
-        """``place`` is a hookpoint, and behind an @ the recipe if it is not the default one;
-        ``of`` is empty for the first comparison, else such as ``_comparison2``."""
-        return self.path("dial", model, place, f"seed{seed}{of}.json")
-
-    def probe_run(
-        self, model: str = "{model}", place: str = "{place}", seed: int | str = "{seed}"
-    ) -> str:
-        """``place`` as in ``dial_run``."""
-        return self.path("probe", model, place, f"seed{seed}.json")
-
-    def signs_run(self, model: str = "{model}", place: str = "{place}") -> str:
-        """``place`` as in ``dial_run``."""
-        return self.path("signs", model, f"{place}.json")
-
-    def browser_cell(self, shown: str = "{shown}") -> str:
-        """What the latent browser has of a cell. ``shown`` is the cell's name, without its lambda
-        where the L0 chooses it."""
-        return self.path(BROWSER, BROWSER_DATA, shown, SHOWN_CELL)
 
     @property
     def browser_page(self) -> str:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.study.cell import by_sweep
-from pipeline.study.looks import CellsSpec, LookRun, Restricted, UsedCell, unknown_names
+from pipeline.study.looks import CellsSpec, Look, LookRun, Upstream, UsedCell
 from pipeline.study.metrics import Share
-from pipeline.study.sections import ONCE, Ascending, Count, Natural, Section
-
-if TYPE_CHECKING:
-    from pipeline.study.study import Study
-    from pipeline.study.study_config import StudyConfig
+from pipeline.study.scope import Scope
+from pipeline.study.sections import ONCE, Ascending, Count, FieldFaults, Natural, Section
 
 Sides = Annotated[int, Field(ge=1, le=256)]
 
@@ -36,73 +33,32 @@ class Probing(Section):
     least_rows: Count = 30
     """Rows with a label, in training and in test, below which the label is left out."""
 
-
-class Probe(Probing, Restricted):
-    """Sparse probing and feature absorption: `snakemake probe`.
-
-    Every cell of the grid is probed, but for those that the fields below leave out."""
-
-    seeds: Count = 1
-    """Seeds of a sweep whose cells are probed, the lowest first."""
+    @model_validator(mode="after")
+    def _enough_rows(self) -> Self:
+        faults = [
+            (
+                name,
+                f"{rows} rows, half of them with the label, are fewer than least_rows "
+                f"{self.least_rows} asks for: raise it, or lower that",
+            )
+            for name in ("train_rows", "test_rows")
+            if (rows := getattr(self, name)) < 2 * self.least_rows
+        ]
+        if faults:
+            raise FieldFaults(faults)
+        return self
 
 
 class ProbeSpec(CellsSpec):
-    """Of probing the cells of one seed that were trained under one recipe at one place."""
+    """What probing the cells of one recipe, place and seed depends on."""
 
-    reads = ("heldout", "tokens", "asset")
+    reads = ("heldout", "heldout_tokens", "asset")
     revision: int = 1
     seed: int
     probe: Probing
 
 
 SOURCE = "source"
-
-
-def probe_specs(study: Study) -> dict[str, ProbeSpec]:
-    """File -> specification of each job that probes codes, in the order of the tables; none unless
-    section probe asks for them."""
-    probe = study.config.probe
-    if probe is None:
-        return {}
-    chosen = [
-        cell
-        for found in by_sweep(study.cells).values()
-        for cell in found
-        if cell.seed in sorted({one.seed for one in found})[: probe.seeds]
-    ]
-    specs = {}
-    for place in probe.places(study.compared):
-        here = [cell for cell in chosen if (cell.recipe, cell.model, cell.hookpoint) == place]
-        for seed in sorted({cell.seed for cell in here}):
-            spec = ProbeSpec(
-                **place._asdict(),
-                seed=seed,
-                cells=[cell for cell in here if cell.seed == seed],
-                store=study.stores[place.model, "heldout"],
-                probe=probe,
-            )
-            specs[study.probe_run(spec.model, spec.place, seed)] = spec
-    return specs
-
-
-def probe_faults(config: StudyConfig) -> list[str]:
-    """Faults of section probe that concern other sections, each with its path."""
-    probe = config.probe
-    if probe is None:
-        return []
-    faults = unknown_names(config, probe, "probe")
-    if probe.labels == [SOURCE] and len(config.text.sources) < 2:
-        faults.append(
-            "probe.labels: source alone, and the text has one source: add another kind of label, "
-            "or sources to section text"
-        )
-    for name in ("train_rows", "test_rows"):
-        if getattr(probe, name) < 2 * probe.least_rows:
-            faults.append(
-                f"probe.{name}: {getattr(probe, name)} rows, half of them with the label, are "
-                f"fewer than least_rows {probe.least_rows} asks for: raise it, or lower that"
-            )
-    return faults
 
 
 # In tables: the labels of every kind together, each counting once.
@@ -184,3 +140,35 @@ class ProbeRun(LookRun):
     @property
     def used(self) -> list[ProbedCell]:
         return self.cells
+
+
+class Probe(Probing, Look):
+    """Sparse probing and feature absorption: `snakemake probe`.
+
+    Every cell of the grid is probed, but for those that the fields below leave out."""
+
+    RUN = ProbeRun
+    seeds: Count = 1
+    """Seeds of a sweep whose cells are probed, the lowest first."""
+
+    def specs(self, scope: Scope, upstream: Upstream) -> dict[str, ProbeSpec]:
+        """Name -> specification of each job, one for each place and seed."""
+        specs: dict[str, ProbeSpec] = {}
+        probed = [
+            cell
+            for cells in by_sweep(scope.grid).values()
+            for cell in cells
+            if cell.seed in sorted({cell.seed for cell in cells})[: self.seeds]
+        ]
+        for place in self.places(scope):
+            here = [cell for cell in probed if (cell.recipe, cell.model, cell.hookpoint) == place]
+            for seed in sorted({cell.seed for cell in here}):
+                spec = ProbeSpec(
+                    **place._asdict(),
+                    seed=seed,
+                    cells=[cell for cell in here if cell.seed == seed],
+                    store=upstream.stores[place.model],
+                    probe=self,
+                )
+                specs[f"{spec.folder}/seed{seed}"] = spec
+        return specs

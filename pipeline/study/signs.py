@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from pipeline.study.cell import Cell
-from pipeline.study.looks import CellsSpec, LookRun, Restricted, UsedCell, unknown_names
+from pipeline.study.looks import CellsSpec, Look, LookRun, Upstream, UsedCell
 from pipeline.study.metrics import Finite, Share
+from pipeline.study.scope import Scope
 from pipeline.study.sections import Count, Natural, Section
 from sagsae.autoencoders import registry
 
-if TYPE_CHECKING:
-    from pipeline.study.study import Study
-    from pipeline.study.study_config import StudyConfig
-
-
-class Signs(Restricted):
-    """Seeds, opposite pairs and poles: `snakemake signs`.
-
-    All cells of the grid are looked into, but for those that the fields below leave out."""
-
 
 class SignsSpec(CellsSpec):
-    """Of looking into all cells that were trained under one recipe at one place, with one-sided
-    ones of another recipe in which poles of these are sought."""
+    """What a job depends on that looks into all cells of one recipe and place, and into one-sided
+    cells of another recipe in which the poles of these cells are sought."""
 
     reads = ("heldout",)
     revision: int = 3
@@ -43,35 +33,13 @@ def one_sided_forms(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
 
     They are of the next seed, not of its own: two cells of one seed begin at the same rows, so that
     some of these match whatever was learned."""
+    if not is_two_sided(cell):
+        return []
     wanted = registry.stem(cell.variant), 2 * cell.width, cell.k
-    found = [one for one in cells if (one.variant, one.width, one.k) == wanted]
-    others = {one.seed for one in found} - {cell.seed}
-    chosen = min(others, key=lambda seed: (seed < cell.seed, seed), default=None)
-    return [one for one in found if one.seed == chosen] if is_two_sided(cell) else []
-
-
-def signs_specs(study: Study) -> dict[str, SignsSpec]:
-    """File -> specification of each job that looks into signs, in the order of the tables; none
-    unless section signs asks for them."""
-    signs, compared = study.config.signs, study.compared
-    specs = {}
-    for place in signs.places(compared) if signs else []:
-        recipe, model, hookpoint = place
-        here = [cell for cell in study.cells if (cell.model, cell.hookpoint) == (model, hookpoint)]
-        own = [cell for cell in here if cell.recipe == recipe]
-        under = [cell for cell in here if cell.recipe == compared.home(recipe, cell.variant)]
-        sought_in = (one for cell in own for one in one_sided_forms(cell, under))
-        if own:
-            cells = sorted({*own, *sought_in})
-            store = study.stores[model, "heldout"]
-            spec = SignsSpec(**place._asdict(), cells=cells, store=store)
-            specs[study.signs_run(model, spec.place)] = spec
-    return specs
-
-
-def signs_faults(config: StudyConfig) -> list[str]:
-    """Faults of section signs that concern other sections, each with its path."""
-    return unknown_names(config, config.signs, "signs") if config.signs else []
+    forms = [form for form in cells if (form.variant, form.width, form.k) == wanted]
+    seeds = {form.seed for form in forms} - {cell.seed}
+    chosen = min(seeds, key=lambda seed: (seed < cell.seed, seed), default=None)
+    return [form for form in forms if form.seed == chosen]
 
 
 class SignedCell(UsedCell):
@@ -129,3 +97,26 @@ class SignsRun(LookRun):
     @property
     def used(self) -> list[SignedCell]:
         return self.cells
+
+
+class Signs(Look):
+    """Seeds, opposite pairs and poles: `snakemake signs`.
+
+    All cells of the grid are looked into, but for those that the fields below leave out."""
+
+    RUN = SignsRun
+
+    def specs(self, scope: Scope, upstream: Upstream) -> dict[str, SignsSpec]:
+        """Name -> specification of each job, one for each place."""
+        specs = {}
+        for place in self.places(scope):
+            recipe, *where = place
+            here = [cell for cell in scope.grid if [cell.model, cell.hookpoint] == where]
+            trained = [cell for cell in here if cell.recipe == recipe]
+            under = [cell for cell in here if cell.recipe == scope.home(recipe, cell.variant)]
+            forms = (form for cell in trained for form in one_sided_forms(cell, under))
+            if trained:
+                cells, store = sorted({*trained, *forms}), upstream.stores[place.model]
+                spec = SignsSpec(**place._asdict(), cells=cells, store=store)
+                specs[spec.folder] = spec
+        return specs

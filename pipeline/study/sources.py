@@ -8,10 +8,22 @@ from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from pipeline.jobs.json_files import digest, sha256_of
-from pipeline.study.sections import Count, FilePath, Name, Natural, Section, Sha256, Value
+from pipeline.study.sections import (
+    Count,
+    FieldFaults,
+    FilePath,
+    HookpointName,
+    ModulePath,
+    Name,
+    Natural,
+    Section,
+    Sha256,
+    Value,
+    Width,
+)
 from sagsae.files import write_atomic
 
 # Bytes from which on the digest of a file is kept.
@@ -147,6 +159,59 @@ class WheelText(WheelFile):
 ModelSource = Annotated[
     WheelModel | HubModel | LocalModel | RandomModel, Field(discriminator="kind")
 ]
+
+
+class TappedModel(Section):
+    """What a dump knows of a language model."""
+
+    name: Name
+    """Name used in paths and tables."""
+    d_model: Width
+    """Width of the residual stream; checked against the loaded model."""
+    layer: Natural
+    """Index of the block whose hookpoints are dumped."""
+    hookpoints: dict[HookpointName, ModulePath] = Field(default_factory=dict)
+    """Module path of each hookpoint, ``{layer}`` standing for the layer. Empty: the known paths of
+    the architecture (GPT-2, GPT-NeoX, OPT, Llama, SmolLM3, Gemma 3 and relatives)."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Arithmetic of the language model's forward passes. A CPU that cannot multiply bfloat16 takes
+    products in float32 and rounds them to bfloat16."""
+    like: str = Field(default="", exclude_if=not_)
+    """A null: another model, of which all but the name is taken. The stores hold rows drawn from
+    the Gaussian with mean and covariance of its training store. Losses are those of the other
+    model, and say nothing of such rows."""
+
+
+class Model(TappedModel):
+    """One language model of the study and where it is tapped."""
+
+    model_config = ConfigDict(json_schema_extra={"required": ["name"]})  # beside ``like``
+
+    source: ModelSource
+    """Where the model comes from."""
+    start_token: Literal["bos", "eos", "none"] = "bos"
+    """Special token that every context begins with; its position is never trained on."""
+
+
+def like_others(entries: Any) -> Any:
+    """Models as they are given; those that are like another one with all that is taken from it."""
+    if not isinstance(entries, list):
+        return entries
+    given = [one if isinstance(one, dict) else {} for one in entries]
+    real = {str(one.get("name")): one for one in given if not one.get("like")}
+    whole, faults = [], []
+    for i, one in enumerate(given):
+        like, other = one.get("like"), real.get(str(one.get("like")), {})
+        if like and not other:
+            faults.append((f"{i}.like", f"unknown {like!r}; known are {', '.join(real)}"))
+        own = [key for key in one if key not in ("name", "like") and one[key] != other.get(key)]
+        if like and other and own:
+            faults.append((f"{i}.like", f"{', '.join(own)}: taken from {like}, leave it out"))
+        whole.append(other | one if like else entries[i])
+    if faults:
+        raise FieldFaults(faults)
+    return whole
+
 
 TextSource = Annotated[WheelText | HubText | TextFiles | RandomText, Field(discriminator="kind")]
 

@@ -15,20 +15,17 @@ from typing import Any
 
 from pipeline.jobs.cache import DIGESTS
 from pipeline.jobs.json_files import digest, write_json
-from pipeline.study.browser import browser_specs
 from pipeline.study.cell import Cell
-from pipeline.study.checks import absent_files, check_known, cross_faults
-from pipeline.study.dial import DialSpec, dial_specs
-from pipeline.study.grid import cells_of, foreign_cells, source_of
+from pipeline.study.checks import check_known, cross_faults
+from pipeline.study.grid import ForeignSource, cells_of, is_foreign
+from pipeline.study.looks import Upstream
 from pipeline.study.made_for import made_from
-from pipeline.study.outputs import BROWSER, SPLITS, Outputs, Split
-from pipeline.study.probe import ProbeSpec, probe_specs
+from pipeline.study.outputs import SPLITS, Outputs, Split
 from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.run_settings import RunSettings, run_part
 from pipeline.study.scope import Scope, drawn_cells
 from pipeline.study.sections import CellNameError, ConfigError
-from pipeline.study.signs import SignsSpec, signs_specs
-from pipeline.study.sources import AnyText, ModelSource, content_of
+from pipeline.study.sources import AnyText, Model, ModelSource, content_of
 from pipeline.study.specs import (
     AssetSpec,
     BaselineSpec,
@@ -39,13 +36,7 @@ from pipeline.study.specs import (
     TokenSpec,
     TrainSpec,
 )
-from pipeline.study.study_config import (
-    DEFAULT_CONFIG,
-    Model,
-    StudyConfig,
-    load_yaml,
-    sound_part,
-)
+from pipeline.study.study_config import DEFAULT_CONFIG, LOOKS, StudyConfig, load_yaml, sound_part
 from pipeline.study.synthetic import PROTOCOLS, SyntheticSpec
 from pipeline.study.training import Training
 
@@ -56,10 +47,16 @@ class Study(Outputs):
     def __init__(self, config: StudyConfig, run: RunSettings):
         self.config, self.run = config, run
         self.models = {model.name: model for model in config.models}
-        self._trained = cache(partial(training_of, config))  # by recipe and variant
+        # by recipe and variant
+        self._trained = cache(partial(training_of, config.training, config.recipes))
         super().__init__(PurePosixPath(run.results) / config.study)
-        self.foreign = foreign_cells(config)
-        self.cells = sorted({cell for entry in config.grid for cell in cells_of(entry, config)})
+        sources = {
+            cell: entry.source
+            for entry in config.grid
+            for cell in cells_of(entry, config.models, config.hookpoints)
+        }
+        self.cells = sorted(sources)
+        self.foreign = {cell: source for cell, source in sources.items() if source}
 
     @classmethod
     def from_dict(cls, raw: Any, where: str = "configuration", *, plan: bool = False) -> Study:
@@ -72,8 +69,7 @@ class Study(Outputs):
         """
         rest, run, faults = run_part(raw)
         config, sound, own = sound_part(rest)
-        faults += own + cross_faults(config, sound)
-        faults += absent_files(config, sound) if plan else []
+        faults += own + cross_faults(config, sound, plan=plan)
         if faults:
             lines = "\n".join(f"  {fault}" for fault in faults)
             raise ConfigError(f"{where}: {len(faults)} error(s)\n{lines}")
@@ -166,8 +162,21 @@ class Study(Outputs):
             d_model=self.model_named(cell.model).d_model,
             store=self.stores[cell.model, "train"],
             training=self.training(cell),
-            source=source_of(self.foreign, cell),
+            source=self.source_of(cell),
         )
+
+    def source_of(self, cell: Cell) -> ForeignSource | None:
+        """Where a cell comes from; None if it is trained here.
+
+        Raises:
+            CellNameError: its name says that it was trained elsewhere, and no block has it.
+        """
+        if is_foreign(cell) and cell not in self.foreign:
+            there = ", ".join(sorted(cell.path for cell in self.foreign)) or "none"
+            raise CellNameError(
+                f"{cell.path}: no block of the grid says where it comes from; there is {there}"
+            )
+        return self.foreign.get(cell)
 
     def evaluate_spec(self, cell: Cell) -> EvaluateSpec:
         baselines = self.losses[cell.model]
@@ -176,65 +185,65 @@ class Study(Outputs):
     @cached_property
     def compared(self) -> Scope:
         """What is compared, and under which recipes; with ``scope`` all that analysis knows."""
-        recipes = {name: recipe.model_dump() for name, recipe in self.config.recipes.items()}
-        named = {"recipes": recipes, "levels": levels_of(self.config)} if recipes else {}
-        values = {
-            "made_for": {"cells": {cell.path: self.cell_made_for(cell) for cell in self.cells}},
-            "comparisons": [item.model_dump() for item in self.config.comparisons],
-            "models": {name: model.d_model for name, model in sorted(self.models.items())},
-            "hookpoints": self.config.hookpoints,
-            **named,
-        }
-        return Scope.model_validate(values)
+        recipes, levels = self.config.recipes, levels_of(self.config.training, self.config.recipes)
+        return Scope(
+            made_for={"cells": [(cell.path, self.cell_made_for(cell)) for cell in self.cells]},
+            comparisons=self.config.comparisons,
+            models={name: model.d_model for name, model in sorted(self.models.items())},
+            hookpoints=self.config.hookpoints,
+            recipes=recipes,
+            levels=levels if recipes else {},
+        )
 
     @cached_property
     def scope(self) -> Scope:
         """What tables, figures, claims and report must know of the study."""
-        synthetic = self.config.synthetic
-        looks = {
-            kind: {self.name_below(kind, file): made_from(spec) for file, spec in specs.items()}
+        measured = {
+            kind: [(look, made_from(spec)) for look, spec in specs.items()]
             for kind, specs in self.looks.items()
-            if specs and kind != BROWSER
+            if specs and LOOKS[kind].RUN
         }
-        own = {
-            "study": self.config.study,
-            "note": self.config.note,
-            "sources": self.config.text.names,
-            "made_for": self.compared.made_for | looks | {"synthetic": self._synthetic_made_for()},
-            "curves": [cell.path for cell in drawn_cells(self.cells, self.compared)],
-            "with_synthetic": synthetic.with_study,
-            "claims": self.config.claims,
-            "reference": self.config.reference or "",
-        }
-        return Scope.model_validate(self.compared.model_dump() | own)
-
-    # What looks into cells: file -> specification of each job.
-
-    @cached_property
-    def dials(self) -> dict[str, DialSpec]:
-        return dial_specs(self)
-
-    @cached_property
-    def probes(self) -> dict[str, ProbeSpec]:
-        return probe_specs(self)
+        synthetic = self.config.synthetic
+        protocols = [
+            (f"{protocol}_seed{seed}", made_from(self.synthetic_spec(protocol, seed)))
+            for protocol, seed in product(PROTOCOLS, synthetic.seeds)
+        ]
+        return self.compared.model_copy(
+            update={
+                "study": self.config.study,
+                "note": self.config.note,
+                "sources": self.config.text.names,
+                "made_for": self.compared.made_for | measured | {"synthetic": protocols},
+                "curves": [cell.path for cell in drawn_cells(self.cells, self.compared)],
+                "with_synthetic": synthetic.with_study,
+                "claims": self.config.claims,
+                "reference": self.config.reference,
+            }
+        )
 
     @cached_property
-    def signs(self) -> dict[str, SignsSpec]:
-        return signs_specs(self)
-
-    @property
     def looks(self) -> dict[str, Mapping[str, Any]]:
-        """Section -> the specification of each of its jobs, by file."""
-        shown = browser_specs(self)
-        return {"dial": self.dials, "probe": self.probes, "signs": self.signs, "browser": shown}
+        """Section -> the specification of each of its jobs that look into cells, by name."""
+        stores = {model: self.stores[model, "heldout"] for model in self.models}
+        dtypes = {name: model.dtype for name, model in self.models.items()}
+        upstream = Upstream(stores, self.losses, dtypes)
+        sections = {kind: getattr(self.config, kind) for kind in LOOKS}
+        return {
+            kind: section.specs(self.compared, upstream) if section else {}
+            for kind, section in sections.items()
+        }
 
-    def look_spec(self, file: str) -> Any:
-        """Of the job that makes a file; raises CellNameError that lists those there are."""
-        known = {name: one for made in self.looks.values() for name, one in made.items()}
-        if file not in known:
-            there = ", ".join(known) or f"none: see sections {', '.join(self.looks)}"
-            raise CellNameError(f"{file}: nothing of this study makes it; it has {there}")
-        return known[file]
+    def look_spec(self, kind: str, look: str) -> Any:
+        """The specification of a job that looks into cells; raises CellNameError that lists those
+        there are."""
+        if look not in self.looks[kind]:
+            there = ", ".join(self.looks[kind]) or f"none: see section {kind}"
+            raise CellNameError(f"{kind}/{look}: nothing of this study makes it; it has {there}")
+        return self.looks[kind][look]
+
+    def look_file(self, kind: str, look: str = "{look}") -> str:
+        """What a job makes that looks into cells."""
+        return self.path(LOOKS[kind].FILE.format(kind=kind, look=look))
 
     # What the files of a study must have been made for, see `pipeline.study.made_for`.
 
@@ -262,12 +271,6 @@ class Study(Outputs):
             text=self.text,
         )
 
-    def _synthetic_made_for(self) -> dict[str, dict[str, str]]:
-        return {
-            f"{protocol}_seed{seed}": made_from(self.synthetic_spec(protocol, seed))
-            for protocol, seed in product(PROTOCOLS, self.config.synthetic.seeds)
-        }
-
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
         size = self.config.synthetic.size
@@ -294,8 +297,9 @@ class Study(Outputs):
     def write_shared_specs(self, folder: Path = Path()) -> None:
         """Write the files of ``shared_specs``, whose paths are relative to ``folder``, and those of
         the jobs that look into cells."""
-        made = self.looks.items()
-        specs = [(kind, one.model_dump()) for kind, jobs in made for one in jobs.values()]
+        specs = [
+            (kind, spec.model_dump()) for kind, jobs in self.looks.items() for spec in jobs.values()
+        ]
         for name, spec in [*self._shared().items(), *specs]:
             write_json(folder / self.shared_spec(name, digest(spec)), spec)
 

@@ -8,22 +8,15 @@ from __future__ import annotations
 
 from operator import not_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import (
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, model_validator
 
 from pipeline.study.browser import Browser
 from pipeline.study.dial import Dial
 from pipeline.study.grid import Comparison, GridEntry
-from pipeline.study.hub import Hub
+from pipeline.study.looks import Look
 from pipeline.study.probe import Probe
 from pipeline.study.recipes import Recipe
 from pipeline.study.sections import (
@@ -36,22 +29,22 @@ from pipeline.study.sections import (
     FolderOrNone,
     Fraction,
     HookpointName,
-    ModulePath,
+    HubRepository,
     Name,
     Natural,
     Number,
     Positive,
     Section,
-    Width,
     faults_of,
 )
 from pipeline.study.signs import Signs
 from pipeline.study.sources import (
     AnyText,
     MixedText,
-    ModelSource,
+    Model,
     NamedSource,
     TextSource,
+    like_others,
     source_faults,
 )
 from pipeline.study.synthetic import Synthetic
@@ -90,58 +83,6 @@ def load_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: not readable as YAML: {error}") from None
 
 
-class TappedModel(Section):
-    """What a dump knows of a language model."""
-
-    name: Name
-    """Name used in paths and tables."""
-    d_model: Width
-    """Width of the residual stream; checked against the loaded model."""
-    layer: Natural
-    """Index of the block whose hookpoints are dumped."""
-    hookpoints: dict[HookpointName, ModulePath] = Field(default_factory=dict)
-    """Module path of each hookpoint, ``{layer}`` standing for the layer. Empty: the known paths of
-    the architecture (GPT-2, GPT-NeoX, OPT, Llama, SmolLM3, Gemma 3 and relatives)."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Arithmetic of the language model's forward passes. A CPU that cannot multiply bfloat16 takes
-    products in float32 and rounds them to bfloat16."""
-    like: str = Field(default="", exclude_if=not_)
-    """A null: another model, of which all but the name is taken. The stores hold rows drawn from
-    the Gaussian with mean and covariance of its training store. Losses are those of the other
-    model, and say nothing of such rows."""
-
-
-class Model(TappedModel):
-    """One language model of the study and where it is tapped."""
-
-    model_config = ConfigDict(json_schema_extra={"required": ["name"]})  # beside ``like``
-
-    source: ModelSource
-    """Where the model comes from."""
-    start_token: Literal["bos", "eos", "none"] = "bos"
-    """Special token that every context begins with; its position is never trained on."""
-
-
-def _like_others(entries: Any) -> Any:
-    """Models as they are given; those that are like another one with all that is taken from it."""
-    if not isinstance(entries, list):
-        return entries
-    given = [one if isinstance(one, dict) else {} for one in entries]
-    real = {str(one.get("name")): one for one in given if not one.get("like")}
-    whole, faults = [], []
-    for i, one in enumerate(given):
-        like, other = one.get("like"), real.get(str(one.get("like")), {})
-        if like and not other:
-            faults.append((f"{i}.like", f"unknown {like!r}; known are {', '.join(real)}"))
-        own = [key for key in one if key not in ("name", "like") and one[key] != other.get(key)]
-        if like and other and own:
-            faults.append((f"{i}.like", f"{', '.join(own)}: taken from {like}, leave it out"))
-        whole.append(other | one if like else entries[i])
-    if faults:
-        raise FieldFaults(faults)
-    return whole
-
-
 class Packing(Section):
     """How documents are split and packed into contexts."""
 
@@ -178,11 +119,11 @@ class Text(Packing):
         """The text, as the stage that fetches it gets it."""
         return self.source or MixedText(sources=self.sources, seed=self.seed)
 
-
-def text_sources(text: Text) -> dict[str, TextSource]:
-    """Its sources, by their path in a configuration."""
-    several = {f"text.sources.{i}.source": one.source for i, one in enumerate(text.sources)}
-    return {"text.source": text.source} if text.source else several
+    @property
+    def by_path(self) -> dict[str, TextSource]:
+        """Its sources, by their path in a configuration."""
+        several = {f"text.sources.{i}.source": part.source for i, part in enumerate(self.sources)}
+        return {"text.source": self.source} if self.source else several
 
 
 class StoreRows(Section):
@@ -235,6 +176,19 @@ class Evaluation(Section):
     """Held-out contexts over which Loss Recovered is measured."""
 
 
+class Hub(Section):
+    """What a folder for the Hugging Face hub holds; `snakemake hub_folder` makes it."""
+
+    cells: Annotated[list[str], Field(min_length=1), *ONCE] = ["*"]
+    """Cells by name, as `python -m pipeline cells` prints them. In a name, * stands for any text
+    and ? for any character; a name without them may be of a cell off the grid."""
+    repo: HubRepository = "your-name/your-saes"
+    """Repository that the folder is for, owner/name; the model card shows how to load from it."""
+    license: str = ""
+    """Licence of the autoencoders in the hub's spelling, such as apache-2.0. Empty: none is stated.
+    The terms of language models and text are listed in any case."""
+
+
 class StudyConfig(Section):
     """A configuration file."""
 
@@ -248,7 +202,7 @@ class StudyConfig(Section):
     reference: FolderOrNone = ""
     """Folder of a published study whose verdicts are shown beside this study's own claims. A
     relative path is of the checkout. Empty: none."""
-    models: Annotated[list[Model], BeforeValidator(_like_others), Field(min_length=1)]
+    models: Annotated[list[Model], BeforeValidator(like_others), Field(min_length=1)]
     """The language models."""
     hookpoints: Annotated[list[HookpointName], Field(min_length=1), *ONCE]
     """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""
@@ -279,6 +233,15 @@ class StudyConfig(Section):
     absent."""
     synthetic: Synthetic = Synthetic()
     """Protocols on data whose features are known; made by `snakemake synthetic` alone."""
+
+
+# Name of each section whose jobs look into trained cells -> its type.
+LOOKS: dict[str, type[Look]] = {
+    name: kind
+    for name, field in StudyConfig.model_fields.items()
+    for kind in get_args(field.annotation)
+    if isinstance(kind, type) and issubclass(kind, Look)
+}
 
 
 def main(out: Path, /) -> None:

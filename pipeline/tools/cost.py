@@ -60,9 +60,9 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
         Stage("baselines", [load.baselines(model) for model in models]),
         Stage("training", [load.training(cell) for cell in own], weights),
         Stage("evaluation", [load.evaluation(cell) for cell in study.cells]),
-        Stage("dial", [load.dial(one) for one in study.dials.values()]),
-        Stage("probe", [load.probe(one) for one in study.probes.values()]),
-        Stage("signs", [load.signs(one) for one in study.signs.values()]),
+        Stage("dial", [load.dial(one) for one in study.looks["dial"].values()]),
+        Stage("probe", [load.probe(one) for one in study.looks["probe"].values()]),
+        Stage("signs", [load.signs(one) for one in study.looks["signs"].values()]),
     ]
     return [stage for stage in found if stage.jobs]
 

@@ -12,7 +12,6 @@ from pipeline.cells.tracking.trackers import VARIABLE, Asked
 from pipeline.jobs.cache import register
 from pipeline.jobs.gpu_lease import visible_devices
 from pipeline.jobs.stage import name_run
-from pipeline.study.browser import browser_specs
 from pipeline.study.run_settings import RunSettings
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
@@ -40,7 +39,6 @@ def study_of(config: dict[str, Any], files: Sequence[str | Path]) -> Study:
             raise ConfigError(f"{named}: no `study`: name the study, whose results it names")
         raw = config if "study" in config else load_yaml(default) | config
         study = Study.from_dict(raw, "configuration", plan=True)
-        browser_specs(study)
         Requests(study)  # knows the rates
         os.environ.pop(VARIABLE, None)
         if asked := Asked.by(study):

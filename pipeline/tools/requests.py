@@ -98,9 +98,9 @@ class Requests:
                 cell = study.cell_named(PATTERN.format(**given))
                 return [load.training(cell), load.evaluation(cell)]
             case "dial_run" | "probe_run" | "signs_run":
-                spec = study.look_spec(getattr(study, rule)(**given))
-                return [getattr(load, rule.removesuffix("_run"))(spec)]
-            case "browser_cell":
-                shown = study.look_spec(study.browser_cell(**given)).shown[0]
+                kind = rule.removesuffix("_run")
+                return [getattr(load, kind)(study.look_spec(kind, given["look"]))]
+            case "browser_run":
+                shown = study.look_spec("browser", given["look"]).shown[0]
                 return 2 * [load.evaluation(shown)]  # its codes and its rival's
         return [Work(fixed=FEW_SECONDS)]

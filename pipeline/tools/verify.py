@@ -104,8 +104,10 @@ def checks(study: Study) -> Iterator[Check]:
         yield Check(BASELINES, Path(study.baselines(model)), partial(_read_baselines, study, model))
     for cell in dict.fromkeys([*study.cells, *_other_cells(study)]):
         yield Check(CELLS, Path(study.metrics(cell)), partial(check_cell, study, cell))
-    for run in [*study.dials, *study.probes, *study.signs]:
-        yield Check(LOOKS, Path(run), partial(check_look, study))
+    for kind in RUNS:
+        for look in study.looks[kind]:
+            file = Path(study.look_file(kind, look))
+            yield Check(LOOKS, file, partial(check_look, study, kind, look))
     for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
         if (file := Path(study.synthetic_run(protocol, seed))).exists():
             spec = study.synthetic_spec(protocol, seed)
@@ -196,11 +198,11 @@ def check_cell(study: Study, cell: Cell, file: Path) -> None:
         raise ValueError(f"{state / TRAINED}: damaged, or it keeps other weights than {METRICS}")
 
 
-def check_look(study: Study, file: Path) -> None:
+def check_look(study: Study, kind: str, look: str, file: Path) -> None:
     """Check a file of steering, probes or signs: its content, and the weights that it was made
     with."""
-    run = next(of for kind, of in RUNS.items() if str(file) in study.looks[kind]).read(file)
-    check_made_for(file, run.model_dump(), made_from(study.look_spec(str(file))))
+    run = RUNS[kind].read(file)
+    check_made_for(file, run.model_dump(), made_from(study.look_spec(kind, look)))
     for one in run.used:
         metrics = Path(study.metrics(one.cell))
         if not metrics.exists():

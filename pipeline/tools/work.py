@@ -14,8 +14,9 @@ from pipeline.study.dial import DialSpec
 from pipeline.study.probe import ProbeSpec
 from pipeline.study.sections import Count, Natural, Positive, Section
 from pipeline.study.signs import SignsSpec
+from pipeline.study.sources import Model
 from pipeline.study.study import Study
-from pipeline.study.study_config import Model, load_yaml
+from pipeline.study.study_config import load_yaml
 from sagsae.autoencoders.registry import GATED, VARIANTS
 
 RATES = Path(__file__).resolve().parents[2] / "workflow" / "rates.yaml"

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.study.browser import browser_specs
 from pipeline.study.dial import DialRun
+from pipeline.study.measures import RUNS
 from pipeline.study.probe import ProbeRun
 from pipeline.study.signs import SignsRun
 from pipeline.study.study import Study
@@ -55,7 +55,9 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     done = made.run("dial", "probe", "signs", "browser")
     assert done.returncode == 0, done.stdout[-4000:]
     study = Study.load(made.config)
-    (dialled,), (probed,), (signed,) = study.dials, study.probes, study.signs
+    dialled, probed, signed = (
+        study.look_file(kind, look) for kind in RUNS for look in study.looks[kind]
+    )
     steered = read_table(folder / study.table("dial.csv"))
     assert len(steered) == len(DialRun.read(folder / dialled).directions) == 5
     assert [one.cell for one in ProbeRun.read(folder / probed).cells] == study.cells[:-1]
@@ -76,8 +78,8 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     page = folder / study.browser_page
     shown = given(page.with_name("catalog.js"))["cells"]
     assert [cell["variant"] for cell in shown] == ["SA-GSAE tied", "Gated"]
-    for cell, file in zip(shown, browser_specs(study), strict=True):
-        assert page.parent / cell["folder"] == (folder / file).parent
+    for cell, look in zip(shown, study.looks["browser"], strict=True):
+        assert page.parent / cell["folder"] == (folder / study.look_file("browser", look)).parent
         assert len(given(page.parent / cell["folder"] / "index.js")["dials"]) == 2
     assert made.planned("dial", "probe", "signs", "browser") == {}
 
@@ -87,7 +89,7 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     planned = other.planned("dial", "probe")
     assert (planned["dial_run"], planned["probe_run"]) == (1, 1)
     assert not {"cell", "dump", "baselines"} & set(planned)
-    cell = study.metrics(next(iter(study.dials.values())).candidate[0])
+    cell = study.metrics(next(iter(study.looks["dial"].values())).candidate[0])
     done = made.run("--force", cell)
     assert done.returncode == 0, done.stdout[-4000:]
     assert made.planned("dial")["dial_run"] == 1

@@ -64,6 +64,6 @@ def made_run(spec: DialSpec, *directions: dict[str, Any]) -> DialRun:
 
 def make_dials(study: Study, *directions: dict[str, Any]) -> None:
     """Write the result of every job that a study's dial has."""
-    for file, spec in study.dials.items():
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, made_run(spec, *directions).model_dump())
+    for look, spec in study.looks["dial"].items():
+        Path(study.look_file("dial", look)).parent.mkdir(parents=True, exist_ok=True)
+        write_json(study.look_file("dial", look), made_run(spec, *directions).model_dump())

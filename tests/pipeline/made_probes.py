@@ -78,11 +78,11 @@ def made_run(spec: ProbeSpec, l0: dict[Cell, float] | None = None) -> ProbeRun:
 def make_probes(study: Study) -> None:
     """Write the result of every job that a study's probes have, with the L0 of the metrics that are
     there."""
-    for file, spec in study.probes.items():
+    for look, spec in study.looks["probe"].items():
         paths = {cell: Path(study.metrics(cell)) for cell in spec.cells}
         l0 = {
             cell: read_json(path)["l0"] if path.exists() else usual_l0(cell)
             for cell, path in paths.items()
         }
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, made_run(spec, l0).model_dump())
+        Path(study.look_file("probe", look)).parent.mkdir(parents=True, exist_ok=True)
+        write_json(study.look_file("probe", look), made_run(spec, l0).model_dump())

@@ -46,6 +46,6 @@ def made_run(spec: SignsSpec, collapsed: frozenset[Cell] = frozenset()) -> Signs
 
 def make_signs(study: Study) -> None:
     """Write the result of every job that looks into a study's signs."""
-    for file, spec in study.signs.items():
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, made_run(spec).model_dump())
+    for look, spec in study.looks["signs"].items():
+        Path(study.look_file("signs", look)).parent.mkdir(parents=True, exist_ok=True)
+        write_json(study.look_file("signs", look), made_run(spec).model_dump())

@@ -1,7 +1,6 @@
 # What all rules share, and what a study has to be asked for; the error says what to add where it has nothing.
 
 from pipeline.study.sections import CellNameError
-from pipeline.study.browser import browser_specs
 
 
 # With `--sdm apptainer`, jobs run in this image; container/Containerfile says how to build it.
@@ -22,22 +21,22 @@ DEVICE = {
 }
 
 
-def runs_of(section, nothing):
-    """A function of wildcards that gives what all jobs of a section make, or says why nothing is made."""
+def jobs_of(kind):
+    """A function of wildcards that gives what all jobs of a section make that look into cells."""
 
-    def runs(wildcards):
-        if not study.looks[section]:
+    def files(wildcards):
+        if not study.looks[kind]:
             raise CellNameError(
-                f"this study {nothing}: see section `{section}` in config/README.md"
+                f"nothing of this study is made for {kind}: see section `{kind}` in config/README.md"
             )
-        return list(study.looks[section])
+        return [study.look_file(kind, look) for look in study.looks[kind]]
 
-    return runs
+    return files
 
 
 def browser_pages(wildcards):
     """The page of the latent browser."""
-    if not browser_specs(study):
+    if not study.looks["browser"]:
         raise CellNameError(
             "this study shows no latents: add section `browser` (config/README.md), or name cells: "
             "snakemake browser --config 'browser={cells: [MODEL/HOOKPOINT/VARIANT/wH_lamL_seedS]}'"

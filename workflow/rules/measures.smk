@@ -2,6 +2,7 @@
 
 from pipeline.study.inputs import read_by_none
 from pipeline.study.outputs import CURVE
+from pipeline.study.study_config import LOOKS
 
 MEASURES, OUT = f"{ROOT}/measures", ROOT
 SCOPE, FORMATS = study.scope, study.run.formats
@@ -12,9 +13,7 @@ PAGE = ["browser/index.html"] if study.config.browser else []
 
 MEASURED = {
     "cells.jsonl": lambda wildcards: list(map(study.metrics, study.cells)),
-    "dial.jsonl": runs_of("dial", "steers with no latents"),
-    "probe.jsonl": runs_of("probe", "probes no codes"),
-    "signs.jsonl": runs_of("signs", "looks into no signs"),
+    **{f"{kind}.jsonl": jobs_of(kind) for kind, section in LOOKS.items() if section.RUN},
     "synthetic.jsonl": lambda wildcards: [
         f"{ROOT}/synthetic/runs/{name}.json" for name in SCOPE.jobs("synthetic")
     ],

@@ -1,7 +1,7 @@
 """Stage: collect what the latent browser shows of one cell, as scripts that its page loads.
 
-    python -m pipeline browser-cell --spec JSON --cells-root DIR --heldout-manifest JSON
-        --tokens JSON --asset JSON --dials JSON ... --out browser/data/<cell>/cell.json
+    python -m pipeline browser --spec JSON --cells-root DIR --heldout JSON
+        --heldout-tokens JSON --asset JSON --dials JSON ... --out browser/data/<cell>/cell.json
 
 ``index.js`` has the numbers of all latents and is loaded whole; ``latents-<n>.js`` what is shown of
 some of them, ``contexts-<n>.js`` the tokens of some contexts, ``vocabulary.js`` their texts.
@@ -58,8 +58,8 @@ def choose(spec: BrowserSpec, metrics: dict[Cell, CellMetrics]) -> tuple[Cell, C
 def main(
     spec: BrowserSpec,
     cells_root: Path,
-    heldout_manifest: Path,
-    tokens: Path,
+    heldout: Path,
+    heldout_tokens: Path,
     asset: Path,
     out: Path,
     dials: Sequence[Path] = (),
@@ -70,8 +70,8 @@ def main(
     Args:
         spec: BrowserSpec as JSON, or @FILE that holds it
         cells_root: folder of the cells, with metrics and weights
-        heldout_manifest: manifest of the held-out store
-        tokens: record of the held-out contexts
+        heldout: manifest of the held-out store
+        heldout_tokens: record of the held-out contexts
         asset: asset.json of the model
         out: JSON to write; the scripts lie beside it
         dials: what steering found
@@ -81,13 +81,13 @@ def main(
         EvaluationError: a cell that never fires, or weights of other metrics.
     """
     folder, place = out.parent, device_of(device)
-    with locked(folder.parent, folder.name), using(heldout_manifest, tokens, asset):
+    with locked(folder.parent, folder.name), using(heldout, heldout_tokens, asset):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         cells = MeasuredCells(cells_root, spec.metrics_of, place)
         cell, rival = choose(spec, cells.metrics)
         sae = cells.autoencoder(cell)
-        store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
+        store, contexts = open_store(heldout, spec.store), open_tokens(heldout_tokens)
         keep = Keep(top=spec.top)
         report = Progress(f"browse {cell.path}, twice", 2 * store.n_rows, "tokens").update
         profiles = profile_latents(sae, store, cell.hookpoint, contexts, keep, place, report)

@@ -61,7 +61,7 @@ def steered(tmp_path_factory) -> Steered:
     tiny = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
     study, arguments = with_cells(tiny, COMPARED | {"dial": PLAN})
     assert study.baseline_spec("tiny") == tiny.spec
-    (spec,) = study.dials.values()
+    (spec,) = study.looks["dial"].values()
     arguments |= {"spec": spec, "baselines": tiny.root / "baselines" / "tiny.json"}
     return Steered(tiny, study, arguments | {"out": tiny.root / "dial.json", "device": "cpu"})
 
@@ -74,7 +74,7 @@ def with_cells(tiny: TinyStudy, asked: dict[str, Any]) -> tuple[Study, dict[str,
         if cell.hookpoint == "resid":
             make_cell(tiny, study, cell, tiny.root / "cells", baselines)
     arguments = {"cells_root": tiny.root / "cells", "asset": tiny.asset}
-    return study, arguments | {"heldout_manifest": tiny.manifest("heldout")}
+    return study, arguments | {"heldout": tiny.manifest("heldout")}
 
 
 def make_cell(tiny: TinyStudy, study: Study, cell, root: Path, baselines: Path) -> None:

@@ -54,8 +54,8 @@ class Probed:
 def probed(tmp_path_factory) -> Probed:
     tiny = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox", {"one": 0, "two": 12})
     study, arguments = with_cells(tiny, {"grid": GRID, "probe": PLAN})
-    (spec,) = study.probes.values()
-    return Probed(tiny, study, arguments | {"spec": spec, "tokens": tiny.tokens})
+    (spec,) = study.looks["probe"].values()
+    return Probed(tiny, study, arguments | {"spec": spec, "heldout_tokens": tiny.tokens})
 
 
 @pytest.fixture(scope="module")

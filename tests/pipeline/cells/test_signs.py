@@ -55,7 +55,7 @@ class Made:
 def made(tmp_path_factory) -> Made:
     tiny = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
     study, given = with_cells(tiny, {"grid": GRID, "signs": {"hookpoints": ["resid"]}})
-    (spec,) = study.signs.values()
+    (spec,) = study.looks["signs"].values()
     del given["asset"]
     given |= {"spec": spec, "out": tiny.root / "signs.json", "device": "cpu"}
     for cell in spec.cells:

@@ -114,11 +114,11 @@ def test_memory_covers_every_cell_of_the_reference_study():
         ("tokens", {"model": "tiny-smollm3", "split": "train"}),
         ("dump", {"model": "tiny-smollm3", "split": "heldout"}),
         ("baselines", {"model": "tiny-gpt-neox"}),
-        ("dial_run", {"model": "tiny-gpt-neox", "place": "resid", "seed": "0", "of": ""}),
-        ("probe_run", {"model": "tiny-gpt-neox", "place": "resid", "seed": "0"}),
-        ("signs_run", {"model": "tiny-gpt-neox", "place": "resid"}),
+        ("dial_run", {"look": "tiny-gpt-neox/resid/seed0"}),
+        ("probe_run", {"look": "tiny-gpt-neox/resid/seed0"}),
+        ("signs_run", {"look": "tiny-gpt-neox/resid"}),
         ("synthetic_run", {"protocol": "anomalies", "seed": "1"}),
-        ("browser_cell", {"shown": "tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"}),
+        ("browser_run", {"look": "tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"}),
     ],
 )
 def test_every_rule_of_a_cluster_has_numbers(rule, given):

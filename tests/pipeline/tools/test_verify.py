@@ -85,7 +85,7 @@ def test_files_of_looks_are_read_too(whole, sections):
     sides["baseline"] = {"variant": "sagsae_tied", "width": 24}
     raw = configuration(whole.root.parent) | {"comparisons": [sides]} | sections
     study = Study.from_dict(raw)
-    files = [Path(file) for kind in sections for file in study.looks[kind]]
+    files = [Path(study.look_file(kind, look)) for kind in sections for look in study.looks[kind]]
     assert set(files) <= set(verify(study).absent)
     file = files[0]
     file.parent.mkdir(parents=True)

@@ -19,41 +19,41 @@ MAKERS = {"dial": make_dials, "probe": make_probes, "signs": make_signs}
 
 
 @pytest.fixture(params=list(MAKERS))
-def made(request, tmp_path) -> tuple[Study, Path]:
-    """A study with one file of such a job."""
+def made(request, tmp_path) -> tuple[Study, tuple[str, str, Path]]:
+    """A study with one file of such a job; its kind, name and file."""
     study = make_grid(tmp_path, hookpoints=["mlp_out"], **{request.param: PLACES})
     MAKERS[request.param](study)
-    (file,) = study.looks[request.param]
-    return study, Path(file)
+    (look,) = study.looks[request.param]
+    return study, (request.param, look, Path(study.look_file(request.param, look)))
 
 
 def test_a_damaged_file_is_named_and_an_absent_one_with_what_makes_it(made):
-    study, file = made
+    study, (*look, file) = made
     file.write_text(file.read_text().replace('"model": "small"', '"model": "large"', 1))
     with pytest.raises(ValueError, match="edited or damaged"):
-        check_look(study, file)
+        check_look(study, *look, file)
     file.unlink()
     with pytest.raises(ValueError, match="no such file: run snakemake first"):
-        check_look(study, file)
+        check_look(study, *look, file)
 
 
 def test_a_file_of_another_configuration_is_named(made):
-    study, file = made
+    study, look = made
     other = study.config.model_dump() | {"results": study.run.results}
     other["dump"]["heldout_rows"] += 1
     other["evaluation"]["lr_contexts"] += 1
     with pytest.raises(ValueError, match="made for another configuration: spec"):
-        check_look(Study.from_dict(other), file)
+        check_look(Study.from_dict(other), *look)
 
 
 def test_a_cell_that_was_trained_again_is_named(made):
-    study, file = made
-    spec = study.look_spec(str(file))
-    cell = spec.candidate[0] if study.dials else spec.cells[3]
+    study, look = made
+    spec = study.look_spec(*look[:2])
+    cell = spec.candidate[0] if look[0] == "dial" else spec.cells[3]
     metrics = read_json(study.metrics(cell))
     changed = metrics["made_from"] | {"weights_sha256": "6" * 64}
     write_json(study.metrics(cell), metrics | {"made_from": changed})
     with pytest.raises(ValueError, match=f"made with weights that {cell.path} no longer has"):
-        check_look(study, file)
+        check_look(study, *look)
     Path(study.metrics(cell)).unlink()
-    check_look(study, file)
+    check_look(study, *look)

@@ -22,7 +22,7 @@ def study(tmp_path) -> Study:
 
 @pytest.fixture
 def runs(study):
-    return [made_run(spec) for spec in study.dials.values()]
+    return [made_run(spec) for spec in study.looks["dial"].values()]
 
 
 def test_every_direction_has_a_row_with_its_score(runs):
@@ -50,7 +50,7 @@ def test_every_direction_has_a_row_with_its_score(runs):
     ("gains", "times"), [((1, 2, 9), 1.75), ((1, 3), 1.75), ((-1, 0, 0), math.nan)]
 )
 def test_chance_is_the_median_of_the_random_directions_of_the_job(study, gains, times):
-    spec = next(iter(study.dials.values()))
+    spec = next(iter(study.looks["dial"].values()))
     drawn = [direction(RANDOM, i, [x * gain for x in CHANCE]) for i, gain in enumerate(gains, 1)]
     found = dial_table([made_run(spec, direction(LATENT, 1, DIAL), *drawn)])
     assert found["times_random"].iloc[0] == pytest.approx(times, nan_ok=True)

@@ -26,7 +26,7 @@ def study(tmp_path) -> Study:
 
 @pytest.fixture
 def runs(study):
-    return [made_run(spec) for spec in study.probes.values()]
+    return [made_run(spec) for spec in study.looks["probe"].values()]
 
 
 def test_a_row_for_each_cell_kind_and_number_of_sides(runs):

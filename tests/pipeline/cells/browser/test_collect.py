@@ -16,7 +16,7 @@ from pipeline.__main__ import main
 from pipeline.cells.browser.collect import choose
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import digest, read_json, write_json
-from pipeline.study.browser import BrowserSpec, browser_specs
+from pipeline.study.browser import BrowserSpec
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import METRICS, WEIGHTS
@@ -72,7 +72,7 @@ def decoded(value: dict[str, str]) -> np.ndarray:
 
 def run(made: Shown, spec: BrowserSpec, out: Path, *dials: Path) -> None:
     more = ["--spec", json.dumps(spec.model_dump()), "--dials", *map(str, dials)]
-    main(["browser-cell", *made.arguments, *more, "--out", str(out)])
+    main(["browser", *made.arguments, *more, "--out", str(out)])
 
 
 @pytest.fixture(scope="module")
@@ -81,16 +81,16 @@ def made(tmp_path_factory) -> Shown:
     browser = {"hookpoints": ["resid"], "top": 3}
     dial = {"latents": 2, "pairs": 1, "contexts": 8, "hookpoints": ["resid"]}
     study, paths = with_cells(tiny, COMPARED | {"browser": browser, "dial": dial})
-    manifest = paths["heldout_manifest"]
+    manifest = paths["heldout"]
     write_json(manifest, read_json(manifest) | {"spec": digest(study.dump_spec("tiny", "heldout"))})
-    paths |= {"tokens": tiny.tokens}
+    paths |= {"heldout_tokens": tiny.tokens}
     named = {name.replace("_", "-"): str(path) for name, path in paths.items()}
     arguments = [part for name, path in named.items() for part in (f"--{name}", path)]
-    found = Shown(
-        tiny, study, tiny.root / "shown", browser_specs(study), [*arguments, "--device", "cpu"]
-    )
-    for file, spec in found.specs.items():
-        run(found, spec, found.root / Path(file).relative_to(study.root))
+    specs = study.looks["browser"]
+    found = Shown(tiny, study, tiny.root / "shown", specs, [*arguments, "--device", "cpu"])
+    for look, spec in found.specs.items():
+        file = Path(study.look_file("browser", look))
+        run(found, spec, found.root / file.relative_to(study.root))
     return found
 
 
@@ -235,7 +235,7 @@ def test_promoted_tokens_gates_and_neighbours_follow_from_the_weights(made, tied
 
 def test_a_dial_is_shown_if_its_weights_are_those(made, tmp_path):
     spec = next(iter(made.specs.values()))
-    ((_, steered),) = made.study.dials.items()
+    ((_, steered),) = made.study.looks["dial"].items()
     found = made_run(steered).model_dump()
     cell = made.cell("sagsae_tied")
     weights = read_json(made.tiny.root / "cells" / cell.path / METRICS)["made_from"]
@@ -264,7 +264,7 @@ def test_a_named_cell_is_shown_beside_the_rival_nearest_its_own_l0(made):
     metrics = read_all(made.tiny.root / "cells", all_cells)
     for cell in cells:
         raw = made.study.config.model_dump() | {"browser": {"cells": [cell.path]}}
-        (spec,) = browser_specs(Study.from_dict(raw)).values()
+        (spec,) = Study.from_dict(raw).looks["browser"].values()
         shown, rival = choose(spec, metrics)
         assert shown == cell
         assert rival is not None
