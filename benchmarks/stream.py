@@ -4,7 +4,7 @@
 
 Two stores of width 576: chunks of 1024 rows (1.1 MiB, small studies) and of 8192 (9 MiB, the
 recommended size). Every round reads each store once with every arm. The floors: a copy of the bytes
-in memory; google_crc32c over them (numcodecs' beside it); the files, read into memory or mapped
+in memory; crc32c over them (numcodecs' beside it); the files, read into memory or mapped
 and copied; one plain Zarr slice per chunk. The stream's rounds are epochs of one stream that never
 stops, so that what it reads ahead is counted once. Then a Gated autoencoder trains on each store,
 and its trainer records which share of the time it waited for batches.
@@ -19,7 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
-import google_crc32c
+import crc32c
 import numpy as np
 import torch
 import zarr
@@ -88,7 +88,7 @@ def arms_of(store: Store, stream: ActivationStream) -> dict[str, Callable[[int],
 
     arms: dict[str, Callable[[int], object]] = {
         "memcpy": lambda i: np.copyto(other, parts[i]),
-        "google_crc32c": lambda i: google_crc32c.value(parts[i].reshape(-1).view("B")),
+        "crc32c": lambda i: crc32c.crc32c(parts[i].reshape(-1).view("B")),
         "numcodecs crc32c": lambda i: CRC32C().encode(parts[i]),
         "files read": read_file,
         "memmap, copied": map_file,
@@ -127,7 +127,7 @@ def main() -> None:
         size = store.n_rows * WIDTH * 2 / 1e9
         for name, timing in timings.items():
             speeds = [size / median(seconds) for seconds in (timing.cpu, timing.wall)]
-            ratio = timings["google_crc32c"].cpu_ratio(timing)
+            ratio = timings["crc32c"].cpu_ratio(timing)
             lines.append([str(rows_per_chunk), name, *(f"{s:.2f}" for s in speeds), f"{ratio:.1f}"])
     print(table(["rows a chunk", "arm", "GB/s of CPU", "GB/s of wall", "CPU, crc32c = 1"], lines))
     for rows_per_chunk, share in zip(STORES, shares, strict=True):

@@ -30,6 +30,8 @@ from sagsae.files import try_flock
 DIRECTORY_VARIABLE = "SAGSAE_LEASE_DIR"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ORDER, BUS = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
+# There wherever the kernel has loaded NVIDIA's driver, in containers too.
+DRIVER = Path("/proc/driver/nvidia/version")
 POLL_SECONDS = 0.2
 FIRST_MESSAGE_SECONDS = 3.0
 MESSAGE_SECONDS = 300.0
@@ -68,6 +70,10 @@ def installed_devices() -> list[tuple[str, str]]:
     """(index, UUID) of every GPU that nvidia-smi lists, or else the driver; MIG parts count singly.
 
     The index of a MIG part is its UUID again, as CUDA has no number for it.
+
+    Raises:
+        LeaseError: a driver is there, and nvidia-smi is not, fails, or takes too long: computing on
+            the CPU without a word would cost days.
     """
     if os.environ.get(VISIBLE) == "":
         return []
@@ -75,8 +81,14 @@ def installed_devices() -> list[tuple[str, str]]:
         listing = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True
         ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []  # not there, or it cannot reach a driver
+    except (OSError, subprocess.SubprocessError) as error:
+        if DRIVER.exists():
+            raise LeaseError(
+                f"{DRIVER} says that an NVIDIA driver is loaded, and nvidia-smi does not list its "
+                f"GPUs ({error}): mend that (in a container, `--nv` or `--gpus all` brings it in), "
+                "or ask for `--config device=cpu`"
+            ) from None
+        return []
     devices: list[tuple[str, str]] = []
     for line in listing.splitlines():
         if match := re.match(r"GPU (\d+): .*\(UUID: (GPU-[^)\s]+)\)", line):

@@ -10,7 +10,7 @@ from typing import Any
 
 from pipeline.cells.tracking.trackers import VARIABLE, Asked
 from pipeline.jobs.cache import register
-from pipeline.jobs.gpu_lease import visible_devices
+from pipeline.jobs.gpu_lease import LeaseError, visible_devices
 from pipeline.jobs.stage import name_run
 from pipeline.study.run_settings import RunSettings
 from pipeline.study.sections import ConfigError
@@ -19,6 +19,13 @@ from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
 from pipeline.tools.preview import preview
 from pipeline.tools.requests import Requests as Requests
 from sagsae.files import FileLock, LockedError
+
+# Variables of PyTorch's compiler, which jobs inherit: what it has compiled is kept for other cells,
+# and it starts no process for each core.
+COMPILER = {
+    "TORCHINDUCTOR_CACHE_DIR": "{cache}/compiler",
+    "TORCHINDUCTOR_COMPILE_THREADS": "4",
+}
 
 
 def study_of(config: dict[str, Any], files: Sequence[str | Path]) -> Study:
@@ -40,6 +47,8 @@ def study_of(config: dict[str, Any], files: Sequence[str | Path]) -> Study:
         raw = config if "study" in config else load_yaml(default) | config
         study = Study.from_dict(raw, "configuration", plan=True)
         Requests(study)  # knows the rates
+        for name, value in COMPILER.items():
+            os.environ.setdefault(name, value.format(cache=Path(study.cache).absolute()))
         os.environ.pop(VARIABLE, None)
         if asked := Asked.by(study):
             asked.pass_on()
@@ -61,7 +70,10 @@ def gpus_of_a_job(study: Study, cores: Callable[[], int]) -> int:
         cores()
     except Exception:  # Snakemake's own, where nobody gave it --cores: a scheduler has the GPUs
         return 1
-    return int(bool(visible_devices()))
+    try:
+        return int(bool(visible_devices()))
+    except LeaseError as error:
+        sys.exit(f"error: {error}")
 
 
 def after_failure(study: Study, logs: Iterable[str], cores: Callable[[], int]) -> None:

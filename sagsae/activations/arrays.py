@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-import google_crc32c
+import crc32c
 import numpy as np
 import torch
 import zarr
@@ -146,7 +146,10 @@ def as_tensor(rows: np.ndarray) -> Tensor:
     return tensor.view(torch.bfloat16) if rows.dtype == np.uint16 else tensor
 
 
-def crc32c(rows: np.ndarray) -> str:
-    """Checksum of an array's little-endian content, eight hexadecimal digits."""
+def checksum(rows: np.ndarray) -> str:
+    """crc32c of an array's little-endian content, eight hexadecimal digits.
+
+    Other threads of the interpreter run meanwhile.
+    """
     rows = np.ascontiguousarray(rows, rows.dtype.newbyteorder("<"))
-    return f"{google_crc32c.value(rows.reshape(-1).view(np.uint8)):08x}"
+    return f"{crc32c.crc32c(rows.reshape(-1).view(np.uint8)):08x}"

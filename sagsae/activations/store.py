@@ -17,7 +17,7 @@ from torch import Tensor
 from zarr.buffer.cpu import NDBuffer
 from zarr.storage import MemoryStore
 
-from sagsae.activations.arrays import as_tensor, crc32c, is_plain, open_array
+from sagsae.activations.arrays import as_tensor, checksum, is_plain, open_array
 from sagsae.activations.commits import (
     REQUESTS,
     Commit,
@@ -238,15 +238,15 @@ class Store:
                 _check_size(os.fstat(stream.fileno()).st_size, size)
                 stream.readinto(out.data.cast("B"))
                 stream.readinto(trailer)
-            checksum = crc32c(out)
-            if trailer != bytes.fromhex(checksum)[::-1]:
+            content = checksum(out)
+            if trailer != bytes.fromhex(content)[::-1]:
                 raise ValueError("its content does not have its crc32c")
-            return checksum
+            return content
         if not self.storage.remote:  # a decoder may not read what is too much
             _check_size(self.storage.size(file), size)
         rows = slice(first, first + len(out))
         stored.get_basic_selection(rows, out=NDBuffer.from_numpy_array(out))
-        return crc32c(out)
+        return checksum(out)
 
     def dask(self, hookpoint: str) -> Any:
         """All committed rows as a lazy `dask.array.Array`, [n_rows, d] float32.

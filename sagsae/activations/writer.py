@@ -15,7 +15,7 @@ import zarr
 from torch import Tensor
 from zarr.storage import MemoryStore
 
-from sagsae.activations.arrays import crc32c, is_plain, open_array, stored_rows, write_metadata
+from sagsae.activations.arrays import checksum, is_plain, open_array, stored_rows, write_metadata
 from sagsae.activations.commits import (
     STATISTICS_ROWS,
     Commit,
@@ -239,11 +239,11 @@ class StoreWriter:
         per_file = config.rows_per_block // len(paths)
         first, done = block * config.rows_per_block, 0
         for rows in parts:
-            sums = [crc32c(rows[i : i + piece]) for i in range(0, len(rows), piece)]
+            sums = [checksum(rows[i : i + piece]) for i in range(0, len(rows), piece)]
             if plain:  # a piece is a file
-                for i, checksum in enumerate(sums):
+                for i, crc in enumerate(sums):
                     content = rows[i * piece : (i + 1) * piece].data.cast("B")
-                    trailer = bytes.fromhex(checksum)[::-1]
+                    trailer = bytes.fromhex(crc)[::-1]
                     path = paths[done // per_file + i]
                     storage.write(path, content, trailer, flush=False)
             else:

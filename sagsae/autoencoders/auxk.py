@@ -22,11 +22,21 @@ def nearest_power_of_two(value: float) -> int:
     return 1 << max(0, round(math.log2(value)))
 
 
+# Entries from which PyTorch sorts on a GPU at once, at most: their number is an int32 there.
+LARGEST_SORT = 2**30
+
+
 def strongest(codes: Tensor, keys: Tensor, most: int) -> Tensor:
     """The ``most`` codes of the largest keys along the last axis, zero elsewhere; both [..., H]."""
     if most >= codes.shape[-1]:
         return codes
-    chosen = keys.topk(most, dim=-1, sorted=False).indices
+    parts, chosen = keys.split(LARGEST_SORT, dim=-1), None
+    if len(parts) > 1:  # the largest of all are among the largest of each part
+        tops = [part.topk(min(most, part.shape[-1]), dim=-1, sorted=False) for part in parts]
+        chosen = torch.cat([top.indices + i * LARGEST_SORT for i, top in enumerate(tops)], -1)
+        keys = torch.cat([top.values for top in tops], -1)
+    last = keys.topk(most, dim=-1, sorted=False).indices
+    chosen = last if chosen is None else chosen.gather(-1, last)
     return torch.zeros_like(codes).scatter(-1, chosen, codes.gather(-1, chosen))
 
 

@@ -52,6 +52,9 @@ class Autoencoder(nn.Module, ABC):
         trains_decoder: Whether training changes ``W_dec``.
         dead: [H] bool, the latents that are dead in that sense, which the trainer sets before each
             step; None outside training, and without a window.
+        listed: Where autograd trains, numbers [D] of the latents that were dead at the last logged
+            step, filled up to a power of two, and [D] bool, which of these numbers count: a step
+            on a GPU that asked for the dead ones would wait for the card.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Autoencoder(nn.Module, ABC):
     unit_rows: bool = False
     trains_decoder: bool = True
     dead: Tensor | None = None
+    listed: tuple[Tensor, Tensor] | None = None
 
     def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
         super().__init__()

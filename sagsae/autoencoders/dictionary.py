@@ -160,9 +160,7 @@ class Dictionary(Declaration):
     ) -> dict[str, Tensor]:
         """Further terms, which keep latents alive."""
         if self.auxk_coefficient:
-            dead = pre.new_zeros(0, dtype=torch.int64) if self.dead is None else self.dead.nonzero()
-            latents = dead.flatten()
-            of_dead = pre.index_select(1, latents), self.W_dec.index_select(0, latents)
+            of_dead = self._dead_columns(pre)
             term = auxk_loss(error.detach(), *of_dead, self.auxk_latents, self.two_sided)
             return {"auxiliary": term}
         if not self.auxiliary:
@@ -173,6 +171,17 @@ class Dictionary(Declaration):
         decoder = self.W_dec, self.b_dec
         W, b = decoder if self.trains_auxiliary else (value.detach() for value in decoder)
         return {"auxiliary": (x - a @ W - b).square().sum(1).mean()}
+
+    def _dead_columns(self, pre: Tensor) -> tuple[Tensor, Tensor]:
+        """Pre-activations [B, D] and decoder rows [D, d] of the dead latents; from `listed`, whose
+        length the host knows, with zeros in the place of those that are not dead."""
+        if self.listed is not None and self.dead is not None:
+            latents, is_listed = self.listed
+            is_dead = self.dead.index_select(0, latents) & is_listed
+            return pre.index_select(1, latents) * is_dead, self.W_dec.index_select(0, latents)
+        none = pre.new_zeros(0, dtype=torch.int64)
+        latents = none if self.dead is None else self.dead.nonzero().flatten()
+        return pre.index_select(1, latents), self.W_dec.index_select(0, latents)
 
     def training_terms(self, x: Tensor, lam: float) -> tuple[dict[str, Tensor], Tensor]:
         """Terms before their `weights`, and the code of the batch, as autograd takes them."""

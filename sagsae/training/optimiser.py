@@ -26,6 +26,9 @@ from sagsae.training.threads import as_array
 from sagsae.training.weight_updates import Rates, Weights, squared_gradients, update_from_memory
 
 MATRICES = ("W_enc", "W_dec")
+# Steps of a run from which compiling pays: it takes tens of seconds, and spares some 5 ms a step
+# (assumed: no card has shown it).
+COMPILED = 5000
 # Added to a norm that is divided by, as in ``torch.nn.utils.clip_grad_norm_``.
 CLIP_EPSILON = 1e-6
 
@@ -235,13 +238,14 @@ def fastest_step(
         sae: The autoencoder, on the device.
         recipe: The run's recipe.
         dtype: Of the matrix products.
-        device: Where it computes; on a GPU the loss of our own classes is compiled.
+        device: Where it computes; on a GPU the loss of our own classes is compiled where the run
+            is long enough to win the compiler's time back.
     """
     if isinstance(sae, Dictionary) and device.type == "cpu" and _is_gate(sae):
         most = recipe.k_at(0, min(sae.d, sae.width))
         return CpuStep(sae, recipe.batch_size, dtype, most=most)
     step = AutogradStep(sae, dtype)
-    if isinstance(sae, Dictionary) and device.type == "cuda":
+    if isinstance(sae, Dictionary) and device.type == "cuda" and recipe.steps >= COMPILED:
         step.fuse()
     return step
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.files import differences
+from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import OtherRunError, newest_checkpoint, save_checkpoint
 from sagsae.training.history import History
 from sagsae.training.optimiser import fastest_step, optimiser
@@ -24,6 +25,9 @@ from sagsae.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from sagsae.activations.rows import Stream
+
+# Numbers of dead latents that are listed at least, where there are any.
+LEAST_LISTED = 64
 
 _REMEDY = (
     "Lower learning_rate, lengthen lr_warmup_steps, or set matmul_dtype to float32 in the recipe"
@@ -74,6 +78,7 @@ class Trainer:
         self.last_fired = torch.zeros(sae.width, dtype=torch.int64, device=self.device)
         self._average = WeightAverage(sae.params, recipe.weight_average)
         self._first_k = min(sae.d, sae.width)
+        self._lists_dead = isinstance(self.compute, AutogradStep)
 
     @torch.enable_grad()  # also for a caller who has switched gradients off
     def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
@@ -146,6 +151,8 @@ class Trainer:
         if self.sae.dead_window_tokens:
             silent = (step - self.last_fired) * recipe.batch_size
             self.sae.dead = silent >= self.sae.dead_window_tokens
+            if self._lists_dead and (logged or self.sae.listed is None):
+                self.sae.listed = _listed(self.sae.dead)
         terms = self.optimiser.step(x, knob, rate, fired)
         self._average.add(step)
         self._watch(terms, step)
@@ -222,7 +229,7 @@ class Trainer:
         if self._average.replace():
             self.sae.constrain()
         self.sae.finish()
-        self.sae.dead = None
+        self.sae.dead = self.sae.listed = None
         if rows := self.sae.calibration_rows:
             self.stream.load_state(begin)
             count = -(-rows // self.recipe.batch_size)
@@ -259,6 +266,14 @@ class Trainer:
         for name, value in self.sae.state_dict().items():
             value.copy_(tensors[f"param.{name}"])
         self.optimiser.load_state(tensors, self.step)
+
+
+def _listed(dead: Tensor) -> tuple[Tensor, Tensor]:
+    """See `Autoencoder.listed`: few lengths, so that few programs are compiled."""
+    latents = dead.nonzero()[:, 0]
+    length = max(LEAST_LISTED, 1 << (len(latents) - 1).bit_length()) if len(latents) else 0
+    numbers = torch.nn.functional.pad(latents, (0, length - len(latents)))
+    return numbers, torch.arange(length, device=dead.device) < len(latents)
 
 
 @contextmanager

@@ -124,6 +124,16 @@ def test_sigkill_frees_the_slot(tmp_path, monkeypatch):
 # Which device --------------------------------------------------------------------------------
 
 
+def test_a_driver_whose_gpus_are_not_listed_is_an_error(tmp_path, monkeypatch):
+    """As in a container without `--nv`, or where nvidia-smi takes too long."""
+    assert gpu_lease.choose("auto", 1, 1) == ""
+    monkeypatch.setattr(gpu_lease, "DRIVER", tmp_path / "version")
+    gpu_lease.DRIVER.write_text("NVRM version")
+    with pytest.raises(LeaseError, match=r"does not list its GPUs .*`--nv`.*device=cpu"):
+        gpu_lease.choose("auto", 1, 1)
+    assert gpu_lease.choose("cpu", 1, 1) == ""
+
+
 def test_cuda_without_gpus_is_an_error(monkeypatch):
     process = lease("true", options=["--device", "cuda"])
     _, err = process.communicate(timeout=30)

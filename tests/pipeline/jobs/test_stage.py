@@ -48,34 +48,14 @@ def see_gpus(patch: pytest.MonkeyPatch, count: int) -> None:
     patch.setattr(torch.cuda, "device_count", lambda: count)
 
 
-@pytest.fixture
-def settings(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """Without the variable, which is put back afterwards."""
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
-    return monkeypatch
-
-
-def test_a_gpu_is_asked_for_kernels_that_repeat(settings: pytest.MonkeyPatch) -> None:
-    """A cell that is resumed on a GPU takes the deterministic kernels, like the run before it."""
-    see_gpus(settings, 1)
-    try:
-        assert device_of("auto") == torch.device("cuda")
-        assert torch.are_deterministic_algorithms_enabled()
-        assert torch.is_deterministic_algorithms_warn_only_enabled()
-        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    finally:
-        torch.use_deterministic_algorithms(False)
-
-
 def test_a_leased_gpu_that_pytorch_cannot_use_is_said(
-    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    see_gpus(settings, 0)
-    settings.setenv("CUDA_VISIBLE_DEVICES", "GPU-1234")
+    see_gpus(monkeypatch, 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1234")
     assert device_of("auto") == torch.device("cpu")
     assert "GPU GPU-1234 is visible and PyTorch" in capsys.readouterr().err
-    settings.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert device_of("auto") == torch.device("cpu")
     assert capsys.readouterr().err == ""
 
