@@ -23,7 +23,6 @@ TOOLS = {
     "cost": ("tools.cost", "estimate device-hours, tokens and disk of a study"),
     "verify": ("tools.verify", "check everything that a study has on disk"),
     "cache": ("tools.cache", "list, verify or prune what studies share"),
-    "track": ("cells.tracking.live", "send the curves of finished cells to trackers"),
     "preview": ("tools.preview", "tables, figures and report of the cells that are there by now"),
     "publish": ("tools.publish", "keep what can be committed of a study"),
     "schema": ("study.study_config", "write the JSON schema of the configuration"),

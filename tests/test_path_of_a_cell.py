@@ -24,7 +24,7 @@ LEAVES = {
         *("data.manifests", "data.baselines", "data.fetch", "data.passes"),
     ),
     "a cell that another library has trained": ("cells.foreign",),
-    "curves on their way to trackers": ("cells.tracking.live", "cells.tracking.trackers"),
+    "curves on their way to trackers": ("cells.trackers",),
     "the schema of metrics.json": ("study.metrics",),
     "what a file must have been made for": ("study.made_for",),
     "what follows from the cells that are there": ("tools.preview",),

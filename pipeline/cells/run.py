@@ -13,7 +13,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cells.tracking.live import tracked
+from pipeline.cells.trackers import tracked
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.jobs.stage import Device, device_of, link_or_copy, locked, run_is_gone
@@ -57,7 +57,7 @@ def main(
         locked(state) as waited,
         locked(folder),
         using(train_manifest, heldout_manifest, baselines, asset),
-        tracked(train_spec) as live,
+        tracked(train_spec) as tell,
     ):
         record = read_trained(state)
         kept = state / outputs.WEIGHTS
@@ -83,7 +83,7 @@ def main(
                 from pipeline.cells.train import train_cell
 
                 trained = train_cell(
-                    train_spec, train_manifest, place, checkpoint, checkpoint_seconds, live.rows
+                    train_spec, train_manifest, place, checkpoint, checkpoint_seconds, tell
                 )
             record = keep(*trained, state)
         drop_checkpoints(state)  # those of a job that was killed before it could, too
@@ -96,8 +96,7 @@ def main(
         )
         write_atomic(folder / outputs.LATENT_TENSORS, latents)
         write_json(out, metrics)
-        live.rows(record["course"]["history"])
-        live.measured(metrics)
+        tell(record["course"]["history"], metrics)
         done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
         write_json(state / outputs.TRAINED, record | done)
 

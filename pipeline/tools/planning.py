@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.cells.tracking.trackers import VARIABLE, Asked
+from pipeline.cells.trackers import pass_on
 from pipeline.jobs.cache import register
 from pipeline.jobs.gpu_lease import visible_devices
 from pipeline.jobs.stage import name_run
@@ -42,9 +41,7 @@ def study_of(config: dict[str, Any], files: Sequence[str | Path]) -> Study:
         study = Study.from_dict(raw, "configuration", plan=True)
         browser_specs(study)
         Requests(study)  # knows the rates
-        os.environ.pop(VARIABLE, None)
-        if asked := Asked.by(study):
-            asked.pass_on()
+        pass_on(study)
     except ValueError as error:
         sys.exit(f"error: {error}")
     return study
