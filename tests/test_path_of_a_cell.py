@@ -28,7 +28,7 @@ LEAVES = {
     "the schema of metrics.json": ("study.metrics",),
     "what a file must have been made for": ("study.made_for",),
     "what follows from the cells that are there": ("tools.preview",),
-    "time and memory that a job asks a scheduler for": ("tools.requests",),
+    "time and memory that a job asks a scheduler for": ("tools.cost",),
 }
 """Why a file of the path may call a module that is not on it -> rooms and modules. A leaf answers
 one question; it hands no cell on."""

@@ -16,8 +16,8 @@ from pipeline.study.run_settings import RunSettings
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
+from pipeline.tools.cost import Requests as Requests
 from pipeline.tools.preview import preview
-from pipeline.tools.requests import Requests as Requests
 from sagsae.files import FileLock, LockedError
 
 
