@@ -15,7 +15,7 @@ from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.study import Study
 from pipeline.tools import status
-from pipeline.tools.status import Status, cell_job
+from pipeline.tools.status import cell_job, holder, lines, pace
 from sagsae.files import FileLock
 from tests.pipeline.made_grid import configuration
 
@@ -64,7 +64,7 @@ def cell_lock(study: Study, number: int) -> Path:
 
 
 def text_of(study: Study, now: float | None = None) -> str:
-    return "\n".join(Status.of(study, time.time() if now is None else now).lines())
+    return "\n".join(lines(study, time.time() if now is None else now))
 
 
 def job(study: Study):
@@ -109,9 +109,10 @@ class TestStudy:
             start = Path(study.run_lock).stat().st_mtime
             finish(study, 0, at=start + 100)
             finish(study, 1, at=start + 200)
-            found = Status.of(study, start + 300)
-            assert found.pace() == pytest.approx((3600 / 200, 2 * 200))
-        assert found.run == f"process {os.getpid()} on {os.uname().nodename}"
+            jobs = [cell_job(study, cell) for cell in study.cells]
+            assert pace(study, jobs, start, start + 300) == pytest.approx((3600 / 200, 2 * 200))
+            assert "run:     process " in text_of(study)
+            assert holder(Path(study.run_lock)).startswith(f"process {os.getpid()} on ")
 
     def test_jobs_of_other_stages_are_told(self, study):
         now = time.time()
