@@ -26,6 +26,7 @@ LEAVES = {
     "a cell that another library has trained": ("cells.foreign",),
     "curves on their way to trackers": ("cells.trackers",),
     "the schema of metrics.json": ("study.metrics",),
+    "weights and rows, read and checked": ("cells.looks",),
     "what a file must have been made for": ("study.made_for",),
     "what follows from the cells that are there": ("tools.preview",),
     "time and memory that a job asks a scheduler for": ("tools.cost",),

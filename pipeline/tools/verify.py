@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from pipeline.analysis.csv_files import changed_tables
-from pipeline.cells.evaluate import read_autoencoder
+from pipeline.cells.looks import read_autoencoder
 from pipeline.cells.run import read_trained
 from pipeline.data.baselines import read_baselines
 from pipeline.data.documents import read_documents

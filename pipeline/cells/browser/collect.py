@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.cells.browser.latents import CellShown, LatentsShown
 from pipeline.cells.browser.page import Vocabulary, write_script
-from pipeline.cells.evaluate import EvaluationError, MeasuredCells
+from pipeline.cells.looks import EvaluationError, MeasuredCells
 from pipeline.data.fetch import load_asset, model_folder
 from pipeline.data.manifests import open_store
 from pipeline.data.tokenise import open_tokens

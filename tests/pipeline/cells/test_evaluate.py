@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from pipeline.cells.evaluate import EvaluationError, evaluate_cell
+from pipeline.cells.evaluate import evaluate_cell
+from pipeline.cells.looks import EvaluationError
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from sagsae.activations.language_models import load_language_model

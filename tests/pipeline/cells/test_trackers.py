@@ -170,7 +170,10 @@ def hanging(training):
 @pytest.mark.parametrize(
     ("fault", "warning"),
     [
-        (failing_at_once, f"TRACKING BY MLFLOW STOPPED at {CELL.path} (SystemExit('log in first'))"),
+        (
+            failing_at_once,
+            f"TRACKING BY MLFLOW STOPPED at {CELL.path} (SystemExit('log in first'))",
+        ),
         (failing_later, f"TRACKING BY MLFLOW STOPPED at {CELL.path} (RuntimeError('quota'))"),
         (hanging, "TRACKING BY MLFLOW IS NOT COMPLETE"),
     ],
