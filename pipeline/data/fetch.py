@@ -128,10 +128,8 @@ def main(
             make(spec, source, made_file)
         made = read_json(made_file)
         write_record(out, made, entry.folder)
-    shown = {
-        key: made[key] for key in ("model_type", "d_model", "documents", "repo") if key in made
-    }
-    say(f"{out}: {shown}")
+    named = ("model_type", "d_model", "documents", "repo")
+    say(f"{out}: { ({key: made[key] for key in named if key in made}) }")
 
 
 if TYPE_CHECKING:

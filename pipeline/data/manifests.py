@@ -1,4 +1,7 @@
-"""A study's record of an activation store, or of the first blocks of one: its manifest."""
+"""A study's record of an activation store, or of the first blocks of one: its manifest.
+
+Also the modules that a store is dumped from.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.study.made_for import check_made_for
 from pipeline.study.specs import DumpSpec
+from pipeline.study.study_config import TappedModel
+from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
 from sagsae.activations.layout import StoreError
 from sagsae.activations.storage import Location, Storage, is_url, storage_at
 from sagsae.activations.store import Store
@@ -76,3 +81,34 @@ def recorded_store(record: Path, content: dict[str, Any]) -> Storage:
     """The store that a record names by its URL or by its folder, see ``write_record``."""
     named = content.get(ENTRY, "")
     return storage_at(named if is_url(named) else os.fspath(entry_folder(record, content)))
+
+
+def hookpoints_of(model: TappedModel, names: list[str], model_type: str) -> dict[str, Hookpoint]:
+    """The study's hookpoints of one model, in the study's order.
+
+    Args:
+        model: The model's section; ``hookpoints`` templates override the architecture's own.
+        names: Hookpoints of the study.
+        model_type: Transformers model type, for the known module paths.
+
+    Raises:
+        ValueError: no path is known; the message says which key to add.
+    """
+    layer, given = model.layer, model.hookpoints
+    if given:
+        # Not str.format: a template could then reach into the objects it is given.
+        return {n: Hookpoint(n, given[n].replace("{layer}", str(layer))) for n in names}
+    try:
+        known = default_hookpoints(model_type, layer)
+        return {name: known[name] for name in names}
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"model {model.name}: {error}; name its modules under models[].hookpoints, "
+            "for example resid: model.layers.{layer}"
+        ) from None
+
+
+def stored_hookpoints(store: Store, names: list[str]) -> dict[str, Hookpoint]:
+    """The modules that a store was dumped from."""
+    modules = store.config.provenance["dump"]["modules"]
+    return {name: Hookpoint(name, modules[name]) for name in names}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline.data.random_sources import SEED, save_random_model
-from pipeline.data.wheels import AGAIN, AssetError, fetch_file, scratch_folder, whole_folder
+from pipeline.data.wheels import fetch_file, hub_errors, scratch_folder, whole_folder
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json, sha256_of
 from pipeline.jobs.progress import say
@@ -201,17 +199,3 @@ def _from_hub(source: dict[str, Any], folder: Path) -> tuple[Path, str]:
         for path in (path for pattern in HUB_PATTERNS for path in cached.glob(pattern)):
             link_or_copy(path, partial / path.name)
     return folder, cached.name
-
-
-@contextmanager
-def hub_errors(name: str, field: str) -> Iterator[None]:
-    """Turn whatever the hub client raises into one message with a remedy."""
-    try:
-        yield
-    except Exception as error:  # errors come from several HTTP libraries
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise AssetError(
-            f"{name}: cannot be fetched from the hub ({said}); check the "
-            f"network and `{field}` in the configuration; where access is restricted, log in with "
-            f"`hf auth login`; then {AGAIN}"
-        ) from error

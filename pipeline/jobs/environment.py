@@ -13,19 +13,19 @@ PACKAGES = ("sagsae", "torch", "transformers", "zarr", "numpy", "pandas", "matpl
 
 def installed() -> dict[str, str]:
     """Python and the packages that decide the numbers, as installed here."""
-    found = {"Python": platform.python_version()}
+    versions = {"Python": platform.python_version()}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed as a package"
-    return found
+            versions[name] = "not installed as a package"
+    return versions
 
 
 def machine() -> str:
     """Processor, cores and memory of this machine."""
-    found = re.search(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.M)
-    model = found[1].strip() if found else platform.processor() or platform.machine()
+    named = re.search(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.M)
+    model = named[1].strip() if named else platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{model}, {cores} cores, {memory:.0f} GiB"

@@ -127,11 +127,11 @@ class Requests:
         """Work of a job that looks into cells: each encodes all held-out rows, and where the job
         compares many, they are assigned to those of other seeds. Steering passes whole models."""
         cells, rows, row = spec.weights_of, self._rows["heldout"], self._row(spec.model)
-        plan: Any = getattr(spec, "dial", None)
-        steered = 2 * plan.contexts * len(plan.alphas) * self._length if plan else 0
-        steered *= plan.latents + plan.pairs + plan.random if plan else 0
+        steered, widest = 0, max(cell.width for cell in cells)
+        if plan := getattr(spec, "dial", None):
+            directions = plan.latents + plan.pairs + plan.random
+            steered = directions * 2 * plan.contexts * len(plan.alphas) * self._length
         assigned = [cell.width**2 for cell in getattr(spec, "cells", [])]
-        widest = max(cell.width for cell in cells)
         held = self._passes(spec.model) + rows * (CODE_BYTES + 2 * row) + 16 * widest**2
         return Work(
             tokens=steered + len(cells) * rows,

@@ -39,14 +39,11 @@ def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None
     """
     measures = Measures(root / outputs.MEASURES, scope)
     measures.check()
-    made = [
-        path
-        for source in sources()
-        if source.when(scope)
-        for path in files_made_from(source, scope)
-    ]
-    # Calibration slopes are one figure's, and large.
-    names = [path for path in made if path != CALIBRATION.path and not path.endswith(SUMS)]
+    names = []
+    for source in filter(lambda source: source.when(scope), sources()):
+        # Calibration slopes are one figure's, and large.
+        made = [path for path in files_made_from(source, scope) if path != CALIBRATION.path]
+        names += [path for path in made if not path.endswith(SUMS)]
     names += [str(Path("figures", name).with_suffix(".png")) for name in figures]
     names += [f"{outputs.MEASURES}/{name}" for name in measures.files]
     if missing := [name for name in names if not (root / name).exists()]:
@@ -60,7 +57,7 @@ def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None
 
 def readme(scope: Scope, out: Path, hours: float) -> str:
     """What the folder is, and how to make its results again."""
-    versions = ", ".join(f"{name} {found}" for name, found in installed().items())
+    versions = ", ".join(f"{name} {known}" for name, known in installed().items())
     return f"""# Study `{scope.study}`
 
 {scope.note}
