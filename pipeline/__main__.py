@@ -22,7 +22,7 @@ TOOLS = {
     "pilot": ("tools.pilot", "find lambdas that give the L0 that you want, by short training"),
     "cost": ("tools.cost", "estimate device-hours, tokens and disk of a study"),
     "verify": ("tools.verify", "check everything that a study has on disk"),
-    "cache": ("tools.cache", "list, verify or prune what studies share"),
+    "cache": ("tools.cache", "list or prune what studies share"),
     "preview": ("tools.preview", "tables, figures and report of the cells that are there by now"),
     "publish": ("tools.publish", "keep what can be committed of a study"),
     "schema": ("study.study_config", "write the JSON schema of the configuration"),

@@ -167,10 +167,9 @@ def tracked(spec: TrainSpec) -> Iterator[Callable[..., None]]:
         metrics.json. Rows that were told before may come again.
     """
     asked, study, folder = json.loads(os.environ.get(VARIABLE) or '[[], "", ""]')
-    config = {"study": study, **spec.model_dump()["cell"], "d_model": spec.d_model}
-    config |= spec.training.model_dump()
+    shown = {"study": study, **spec.model_dump()["cell"], "d_model": spec.d_model}
     key = digest({"study": study, "train": digest(spec)})
-    training = Training(Path(folder), spec.cell.path, key, config)
+    training = Training(Path(folder), spec.cell.path, key, shown | spec.training.model_dump())
     senders = [Sender(name, training) for name in asked if spec.source is None]
 
     def tell(rows: Sequence[Mapping[str, float]], metrics: Mapping[str, Any] | None = None) -> None:

@@ -17,17 +17,16 @@ from pipeline.study.specs import DumpSpec
 from pipeline.study.study_config import TappedModel
 from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
 from sagsae.activations.layout import StoreError
-from sagsae.activations.storage import Location, Storage, is_url, storage_at
+from sagsae.activations.storage import Storage, is_url, storage_at
 from sagsae.activations.store import Store
-from sagsae.activations.verify import verify_store
 
 
 def describe(store: Store, spec: DumpSpec) -> dict[str, Any]:
     """What the manifest says of the rows that a study reads. Deterministic."""
     hookpoints = {}
     for name, width in store.config.hookpoints.items():
-        found, shown = store.statistics(name), ("scale", "mean_norm", "max_norm")
-        hookpoints[name] = {"d": width} | {field: getattr(found, field) for field in shown}
+        statistics, shown = store.statistics(name), ("scale", "mean_norm", "max_norm")
+        hookpoints[name] = {"d": width} | {field: getattr(statistics, field) for field in shown}
     return {
         "split": spec.split,
         "rows": store.n_rows,
@@ -51,12 +50,12 @@ def open_store(manifest: Path, expected: str | None = None) -> Store:
             says what to do.
         StoreError: the store is absent or damaged.
     """
-    found = read_json(manifest)
+    record = read_json(manifest)
     with expect_fields(manifest):
-        rows, sha256 = index(found["rows"]), found["sha256"]
-        place = recorded_store(manifest, found)
+        rows, sha256 = index(record["rows"]), record["sha256"]
+        place = recorded_store(manifest, record)
     if expected is not None:
-        check_made_for(manifest, found, {"spec": expected})
+        check_made_for(manifest, record, {"spec": expected})
     again = f"delete {manifest} and run snakemake again: it makes what is missing"
     try:
         store = Store.open(place, rows=rows)
@@ -65,16 +64,6 @@ def open_store(manifest: Path, expected: str | None = None) -> Store:
     if store.digest() != sha256:
         raise ValueError(f"{manifest}: the first {rows} rows of {place} are others now; {again}")
     return store
-
-
-def read_store(place: Location) -> None:
-    """Read every chunk of a store.
-
-    Raises:
-        StoreError: something is wrong, a line each.
-    """
-    if faults := verify_store(place):
-        raise StoreError("\n".join(faults))
 
 
 def recorded_store(record: Path, content: dict[str, Any]) -> Storage:

@@ -1,7 +1,6 @@
 """What lies in the cache that studies share, and which studies use it.
 
     python -m pipeline cache list      everything, its size, and the studies that use it
-    python -m pipeline cache verify    read everything; exit status 1 if something cannot be used
     python -m pipeline cache prune     delete what no study uses, after a question
 
 A study uses what its records name, and counts as long as its folder under results/ is there.
@@ -11,35 +10,20 @@ Nothing that a job makes or reads at this moment is deleted.
 from __future__ import annotations
 
 import shutil
-import sys
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pandas as pd
 
 import pipeline.jobs.cache as shared
-from pipeline.data.baselines import read_baselines
-from pipeline.data.documents import read_documents
-from pipeline.data.manifests import read_store
-from pipeline.data.model_folders import check_model
 from pipeline.jobs.json_files import read_json
-from pipeline.jobs.progress import Progress
 from pipeline.study.outputs import RECORDS
 from pipeline.tools.status import bytes_under, gigabytes
 from sagsae.activations.layout import LOCK, StoreConfig, StoreError
-from sagsae.activations.tokens import load_tokens
 from sagsae.files import FileLock, LockedError
 
-# Kind of entry -> what reads one whole, and raises where it cannot be used.
-READERS: dict[str, Callable[[Path], object]] = {
-    shared.MODELS: lambda folder: check_model(folder / shared.ASSET),
-    shared.TEXTS: lambda folder: read_documents(folder / shared.DOCUMENTS),
-    shared.TOKENS: lambda folder: load_tokens(folder / shared.CONTEXTS),
-    shared.STORES: read_store,
-    shared.BASELINES: lambda folder: read_baselines(folder / shared.LOSSES),
-}
+KINDS = (shared.MODELS, shared.TEXTS, shared.TOKENS, shared.STORES, shared.BASELINES)
 
 
 class Item(NamedTuple):
@@ -53,7 +37,7 @@ class Item(NamedTuple):
 def entries(cache: Path) -> list[Item]:
     """Everything in a cache, kind by kind."""
     users = _users(cache)
-    folders = [path for kind in READERS for path in sorted((cache / kind).glob("*"))]
+    folders = [path for kind in KINDS for path in sorted((cache / kind).glob("*"))]
     return [
         Item(shared.Entry(cache, path.parent.name, _key(path)), path, users[path.resolve()])
         for path in folders
@@ -99,24 +83,6 @@ def table(items: list[Item]) -> str:
     return pd.DataFrame(rows).to_string(index=False) if rows else "the cache is empty"
 
 
-def verify(items: list[Item]) -> int:
-    """Read each entry; print what cannot be used and why; 1 if there is any."""
-    progress, faults = Progress("cache verify", len(items), "entries"), 0
-    for done, item in enumerate(items, start=1):
-        try:
-            READERS[item.entry.kind](item.folder)
-        except FileNotFoundError:
-            pass  # not finished
-        except Exception as error:  # readers raise many kinds; each means that nobody can use it
-            faults += 1
-            print(
-                f"{item.folder}\n  {error}\n  to mend it: delete it and run a study that uses it\n"
-            )
-        progress.update(done)
-    print(f"{len(items)} entries read, {faults} fault(s)")
-    return min(faults, 1)
-
-
 def prune(items: list[Item], *, yes: bool) -> None:
     """Delete what no study uses and no job holds; ask first."""
     unused = [item for item in items if not item.users]
@@ -155,7 +121,7 @@ def _delete(item: Item) -> str:
 
 
 def main(
-    action: Literal["list", "verify", "prune"],
+    action: Literal["list", "prune"],
     /,
     cache: Path = Path("cache"),
     yes: bool = False,
@@ -168,10 +134,7 @@ def main(
         yes: prune without the question
     """
     items = entries(cache)
-    match action:
-        case "list":
-            print(table(items))
-        case "verify":
-            sys.exit(verify(items))
-        case "prune":
-            prune(items, yes=yes)
+    if action == "list":
+        print(table(items))
+    else:
+        prune(items, yes=yes)

@@ -23,7 +23,7 @@ from pipeline.cells.looks import read_autoencoder
 from pipeline.cells.run import read_trained
 from pipeline.data.baselines import read_baselines
 from pipeline.data.documents import read_documents
-from pipeline.data.manifests import open_store, read_store, recorded_store
+from pipeline.data.manifests import open_store, recorded_store
 from pipeline.data.model_folders import check_model
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import entry_folder
@@ -39,6 +39,7 @@ from pipeline.study.sections import CellNameError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.synthetic import PROTOCOLS
+from sagsae.activations.verify import verify_store
 
 MODELS, TEXTS, TOKENS, STORES = "models", "texts", "token stores", "stores"
 BASELINES, CELLS, LOOKS, SYNTHETIC = "baselines", "cells", "looks into cells", "synthetic runs"
@@ -138,7 +139,8 @@ def _entry(record: Path) -> Path | None:
 
 def _read_store(manifest: Path) -> None:
     """Every chunk, then that the manifest's rows are in the store."""
-    read_store(recorded_store(manifest, read_json(manifest)))
+    if faults := verify_store(recorded_store(manifest, read_json(manifest))):
+        raise ValueError("\n".join(faults))
     open_store(manifest)
 
 
