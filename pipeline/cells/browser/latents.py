@@ -274,12 +274,12 @@ def dials_of(metrics: CellMetrics, runs: Sequence[DialRun]) -> dict[int, list[di
     return dials
 
 
-def _dial(run: DialRun, one: Direction, scores: dict[str, Any]) -> dict[str, Any]:
+def _dial(run: DialRun, along: Direction, scores: dict[str, Any]) -> dict[str, Any]:
     times = scores["times_random"]
     return {
-        **{name: getattr(one, name) for name in ("kind", "latents", "promoted")},
+        **{name: getattr(along, name) for name in ("kind", "latents", "promoted")},
         "sizes": run.sizes,
-        **{name: rounded(getattr(one, name)) for name in ("effect", "effect_se", "kl")},
+        **{name: rounded(getattr(along, name)) for name in ("effect", "effect_se", "kl")},
         **{name: scores[name] for name in ("monotone", "symmetry", "dial")},
         "times_random": None if math.isnan(times) else times,
     }
