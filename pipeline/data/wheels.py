@@ -101,8 +101,8 @@ def _download(wheel: dict[str, Any], folder: Path) -> Path:
     sha256 = sha256_of(path)
     if sha256 != wheel["sha256"]:
         raise AssetError(
-            f"{name}: the wheel {path.name} has sha256 {sha256}, expected {wheel['sha256']}: it was "
-            "altered on the way or is another build. Run `python -m pip cache purge` and try "
+            f"{name}: the wheel {path.name} has sha256 {sha256}, expected {wheel['sha256']}: it "
+            "was altered on the way or is another build. Run `python -m pip cache purge` and try "
             "again; change the digest in the configuration only if you trust the new file"
         )
     return path
