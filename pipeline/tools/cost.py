@@ -86,18 +86,13 @@ class Requests:
 
     def dump(self, model: str, split: str) -> Work:
         """Work of packing a split and of filling its store, which is read once more to seal it."""
-        dump, rows = self.study.config.dump, self._rows[split]
+        rows, layer = self._rows[split], self.study.models[model].layer
         tokens = rows * self._length / (self._length - 1)  # the first of a context gives no row
         store = len(self.study.config.hookpoints) * rows * self._row(model)
-        held = min(1.0, 7 * dump.rows_per_block / rows) * store  # seven threads beside a GPU
-        return Work(
-            tokens=tokens,
-            forward=self._forward(model, self.study.models[model].layer + 1) * tokens,
-            moved=store,
-            disk=store,
-            held=self._passes(model) + held + 16 * tokens,
-            fixed=store / READ_RATE + tokens / PACKED_TOKENS,
-        )
+        blocks = 7 * self.study.config.dump.rows_per_block  # seven threads beside a GPU
+        held = self._passes(model) + min(1.0, blocks / rows) * store + 16 * tokens
+        fixed, forward = store / READ_RATE + tokens / PACKED_TOKENS, self._forward(model, layer + 1)
+        return Work(tokens, forward * tokens, moved=store, disk=store, held=held, fixed=fixed)
 
     def baselines(self, model: str) -> Work:
         """Work of a model's own losses, and of those with zero and mean at each hookpoint."""
@@ -106,22 +101,16 @@ class Requests:
 
     def cell(self, cell: Cell) -> Work:
         """Work of a training, which foreign cells lack, and of an evaluation."""
+        rows, encoded, row = self._rows["heldout"], self._product(cell), self._row(cell.model)
         trained = 0 if cell in self.study.foreign else self.study.training(cell).tokens
         gated = trained and VARIANTS[cell.variant].family == GATED
-        products = GATED_PRODUCTS if gated else UNGATED_PRODUCTS
-        rows, chunk = self._rows["heldout"], self.study.config.dump.rows_per_chunk
+        training = (GATED_PRODUCTS if gated else UNGATED_PRODUCTS) * encoded * trained
+        forward = EVALUATION_PRODUCTS * encoded * rows + self._forward(cell.model) * self._spliced
         step = ACTIVATION_BYTES * self.study.training(cell).batch_size * cell.width
-        encoded, row = self._product(cell), self._row(cell.model)
-        held = self._passes(cell.model) + step + 48 * chunk * row
-        return Work(
-            tokens=trained + rows + self._spliced,
-            forward=EVALUATION_PRODUCTS * encoded * rows
-            + self._forward(cell.model) * self._spliced,
-            training=products * encoded * trained,
-            moved=(trained + rows) * row,
-            disk=4 * encoded,
-            held=held + WEIGHT_BYTES / 2 * encoded,
-        )
+        held = self._passes(cell.model) + WEIGHT_BYTES / 2 * encoded + step
+        held += 48 * self.study.config.dump.rows_per_chunk * row
+        tokens, moved = trained + rows + self._spliced, (trained + rows) * row
+        return Work(tokens, forward, training, moved=moved, disk=4 * encoded, held=held)
 
     def look(self, spec: LookSpec) -> Work:
         """Work of a job that looks into cells: each encodes all held-out rows, and where the job
@@ -131,16 +120,13 @@ class Requests:
         if plan := getattr(spec, "dial", None):
             directions = plan.latents + plan.pairs + plan.random
             steered = directions * 2 * plan.contexts * len(plan.alphas) * self._length
-        assigned = [cell.width**2 for cell in getattr(spec, "cells", [])]
+        forward = EVALUATION_PRODUCTS * sum(map(self._product, cells)) * rows
+        forward += self._forward(spec.model) * steered
         held = self._passes(spec.model) + rows * (CODE_BYTES + 2 * row) + 16 * widest**2
-        return Work(
-            tokens=steered + len(cells) * rows,
-            forward=EVALUATION_PRODUCTS * sum(map(self._product, cells)) * rows
-            + self._forward(spec.model) * steered,
-            moved=rows * row,
-            held=held + WEIGHT_BYTES * self.study.models[spec.model].d_model * widest,
-            fixed=5 * len(cells) + ASSIGNED_PAIR * sum(assigned),
-        )
+        held += WEIGHT_BYTES * self.study.models[spec.model].d_model * widest
+        assigned = sum(cell.width**2 for cell in getattr(spec, "cells", []))
+        fixed, tokens = 5 * len(cells) + ASSIGNED_PAIR * assigned, steered + len(cells) * rows
+        return Work(tokens, forward, moved=rows * row, held=held, fixed=fixed)
 
     def job(self, rule: str, wildcards: Mapping[str, str]) -> Work:
         """Work of a job of a rule."""
