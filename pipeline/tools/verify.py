@@ -41,11 +41,8 @@ from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.synthetic import PROTOCOLS
 from sagsae.activations.verify import verify_store
 
-MODELS, TEXTS, TOKENS, STORES = "models", "texts", "token stores", "stores"
-BASELINES, CELLS, LOOKS, SYNTHETIC = "baselines", "cells", "looks into cells", "synthetic runs"
-ANALYSIS = "measures and tables"
 # Kinds whose record names an entry of the cache that no job mends in its place.
-IN_CACHE = (MODELS, TEXTS, TOKENS, BASELINES)
+IN_CACHE = ("models", "texts", "token stores", "baselines")
 
 
 class Check(NamedTuple):
@@ -85,28 +82,30 @@ def checks(study: Study) -> Iterator[Check]:
     stores = list(product(study.models, outputs.SPLITS))
     for model in study.models:
         made_for = study.asset_made_for(model)
-        yield Check(MODELS, Path(study.asset(model)), made_for, check_model)
-    yield Check(TEXTS, Path(study.documents), made_from(study.text_spec()), read_documents)
+        yield Check("models", Path(study.asset(model)), made_for, check_model)
+    yield Check("texts", Path(study.documents), made_from(study.text_spec()), read_documents)
     for store in stores:
         made_for = made_from(study.token_spec(*store))
-        yield Check(TOKENS, Path(study.tokens(*store)), made_for, open_tokens)
+        yield Check("token stores", Path(study.tokens(*store)), made_for, open_tokens)
     for store in stores:
         made_for = {"spec": study.stores[store]}
-        yield Check(STORES, Path(study.manifest(*store)), made_for, _read_store)
+        yield Check("stores", Path(study.manifest(*store)), made_for, _read_store)
     for model in study.models:
         made_for, read = {"baselines": study.losses[model]}, partial(_read_baselines, study, model)
-        yield Check(BASELINES, Path(study.baselines(model)), made_for, read)
+        yield Check("baselines", Path(study.baselines(model)), made_for, read)
     for cell in dict.fromkeys([*study.cells, *_other_cells(study)]):
         made_for, read = study.cell_made_for(cell), partial(check_cell, cell)
-        yield Check(CELLS, Path(study.metrics(cell)), made_for, read)
+        yield Check("cells", Path(study.metrics(cell)), made_for, read)
     for kind, run in RUNS.items():
         for look, spec in study.looks[kind].items():
-            yield Check(LOOKS, Path(look), made_from(spec), partial(check_look, study, run))
+            yield Check(
+                "looks into cells", Path(look), made_from(spec), partial(check_look, study, run)
+            )
     for job in product(PROTOCOLS, study.config.synthetic.seeds):
         if (file := Path(study.synthetic_run(*job))).exists():
-            yield Check(SYNTHETIC, file, made_from(study.synthetic_spec(*job)), read_json)
+            yield Check("synthetic runs", file, made_from(study.synthetic_spec(*job)), read_json)
     if (report := Path(study.report)).exists():
-        yield Check(ANALYSIS, report, {}, partial(_read_analysis, study))
+        yield Check("measures and tables", report, {}, partial(_read_analysis, study))
 
 
 def verify(study: Study) -> Verdict:
