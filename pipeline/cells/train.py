@@ -90,20 +90,6 @@ def train_cell(
     opened = opened_trainer(spec, manifest, device, tell)
     with opened as trainer, stopped_by_signals(trainer):
         trainer.run(checkpoint, every_seconds)
-    training, course = _told_by(trainer)
-    return trainer.sae.to("cpu"), record_of(spec, manifest, training, course)
-
-
-def record_of(
-    spec: TrainSpec, manifest: Path, training: dict[str, Any], course: dict[str, Any]
-) -> dict[str, Any]:
-    """The record of a finished autoencoder."""
-    made_from = {"train": digest(spec), "store": read_json(manifest)["sha256"]}
-    return {"training": training, "made_from": made_from, "course": course}
-
-
-def _told_by(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a training cost, and its course."""
     history, tokens = trainer.history, trainer.step * trainer.recipe.batch_size
     training = {
         "steps": trainer.step,
@@ -112,9 +98,7 @@ def _told_by(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
         "tokens_per_second": tokens / history.seconds,
         "data_wait_seconds": history.data_wait_seconds,
         "peak_memory_mb": _peak_memory_mb(trainer.device),
-        "device": torch.cuda.get_device_name(trainer.device)
-        if trainer.device.type == "cuda"
-        else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "matmul_dtype": str(trainer.dtype).removeprefix("torch."),
     }
@@ -124,7 +108,15 @@ def _told_by(trainer: Trainer) -> tuple[dict[str, Any], dict[str, Any]]:
         "diverged": history.diverged,
         **({"calibration": history.calibration} if history.calibration else {}),
     }
-    return training, course
+    return trainer.sae.to("cpu"), record_of(spec, manifest, training, course)
+
+
+def record_of(
+    spec: TrainSpec, manifest: Path, training: dict[str, Any], course: dict[str, Any]
+) -> dict[str, Any]:
+    """The record of a finished autoencoder."""
+    made_from = {"train": digest(spec), "store": read_json(manifest)["sha256"]}
+    return {"training": training, "made_from": made_from, "course": course}
 
 
 def _peak_memory_mb(device: torch.device) -> float:
