@@ -64,7 +64,6 @@ onstart:
     # Snakemake's own lock outlives a kill and knows one working directory only; that of begin_run
     # does neither. The profile switches Snakemake's off.
     planning.begin_run(study)
-    print(requests.left())
 
 
 onsuccess:

@@ -17,7 +17,7 @@ from statistics import median
 import torch
 
 from benchmarks.interleaved import interleaved, table
-from pipeline.jobs.environment import installed, machine
+from pipeline.tools.publish import installed, machine
 
 B, D, H = 2048, 576, 2304
 PRODUCT = 2 * B * D * H

@@ -17,19 +17,19 @@ import torch
 
 from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.ours import sparse_batches, trainer
-from pipeline.cells.tracking.live import Live
-from pipeline.cells.tracking.trackers import Asked, Tracked
-from pipeline.study.run_settings import TrackerName
+from pipeline.cells.trackers import TRACKERS, pass_on, tracked
+from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG
 
 STEPS = 50
 
 
-def arms(width: int, live: Live) -> Mapping[str, Callable[[int], object]]:
+def arms(width: int, tell: Callable[..., None]) -> Mapping[str, Callable[[int], object]]:
     """Fifty steps of two equal trainers; the rows of one go to trackers."""
     batches = list(sparse_batches(4, 1024, 576))
     runs = {name: trainer("sagsae_tied", width, batches, 64.0) for name in ("none", "all three")}
-    tracked = runs["all three"]
-    tracked.progress = lambda step, row: live.rows(tracked.history.rows[-1:])
+    watched = runs["all three"]
+    watched.progress = lambda step, row: tell(watched.history.rows[-1:])
 
     def steps(name: str) -> Callable[[int], None]:
         def go(_: int) -> None:
@@ -45,11 +45,11 @@ def measure(width: int, rounds: int) -> dict[str, Timing]:
     """Seconds of fifty steps, by arm."""
     with tempfile.TemporaryDirectory() as folder:
         os.environ["WANDB_MODE"] = "offline"
-        trackers: list[TrackerName] = ["wandb", "tensorboard", "mlflow"]
-        asked = Asked(study="benchmark", folder=folder, trackers=trackers)
-        live = Live(asked, Tracked("m/resid/sagsae_tied/w1_lam0.1_seed0", "benchmark"))
-        timings = interleaved(arms(width, live), rounds)
-        live.close()
+        raw = Study.load(DEFAULT_CONFIG).configuration
+        study = Study.from_dict(raw | {"results": folder, "tracking": list(TRACKERS)})
+        pass_on(study)
+        with tracked(study.train_spec(study.cells[0])) as tell:
+            timings = interleaved(arms(width, tell), rounds)
     return timings
 
 

@@ -18,15 +18,14 @@ from typing import Any
 
 from torch import Tensor
 
-from pipeline.cells.evaluate import EvaluationError, MeasuredCells, rows_of
+from pipeline.cells.looks import EvaluationError, MeasuredCells, looking_into, rows_of
 from pipeline.data.baselines import Baselines, read_baselines
 from pipeline.data.fetch import load_asset, model_folder
 from pipeline.data.manifests import open_store
 from pipeline.data.passes import STEERED
-from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
-from pipeline.jobs.stage import Device, device_of, locked
+from pipeline.jobs.stage import Device
 from pipeline.study.cell import Cell
 from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec
 from pipeline.study.looks import UsedCell, chosen_cell
@@ -87,7 +86,7 @@ def directions(
     count, energy = candidate.firings.count, candidate.firings.energy
     latents = strongest_two_sided(candidate.firings, spec.dial.latents)
     by_side = (energy / count).sqrt()
-    found = [
+    records = [
         {"kind": LATENT, "rank": rank, **candidate.known([i], by_side[:, i])}
         for rank, i in enumerate(latents.tolist(), start=1)
     ]
@@ -98,14 +97,14 @@ def directions(
         size = (firings.energy.sum(0) / firings.count.sum(0)).sqrt()
         for rank, (pair, cosine) in enumerate(zip(pairs, cosines.tolist(), strict=True), start=1):
             known = baseline.known(pair.tolist(), size[pair])
-            found.append({"kind": PAIR, "rank": rank, "cosine": cosine, **known})
+            records.append({"kind": PAIR, "rank": rank, "cosine": cosine, **known})
         both = unit(decoder).cpu()[pairs]
         parts.append(Arms(both[:, 0], both[:, 1]))
     drawn = random_directions(spec.dial.random, candidate.sae.d, spec.seed)
     parts.append(Arms.signed(drawn))
     ranks = range(1, spec.dial.random + 1)
-    found += [{"kind": RANDOM, "rank": rank, "latents": []} for rank in ranks]
-    return found, Arms.joined(*parts)
+    records += [{"kind": RANDOM, "rank": rank, "latents": []} for rank in ranks]
+    return records, Arms.joined(*parts)
 
 
 def _side(cells: MeasuredCells, cell: Cell, store: Store, label: str) -> Side:
@@ -114,17 +113,17 @@ def _side(cells: MeasuredCells, cell: Cell, store: Store, label: str) -> Side:
     return Side(cells.metrics[cell], sae, accumulate(sae, rows).firings)
 
 
-def _curves(spec: DialSpec, model: Any, found: Baselines, arms: Arms, unit: float) -> Curves:
+def _curves(spec: DialSpec, model: Any, losses: Baselines, arms: Arms, unit: float) -> Curves:
     """What steps of a language model along some arms do; ``unit`` is the size of alpha = 1."""
     plan = spec.dial
     steering = Steering(
         model=model,
-        hookpoint=found.ablations[spec.hookpoint].hookpoint,
+        hookpoint=losses.ablations[spec.hookpoint].hookpoint,
         positions=plan.positions,
         tokens=PROMOTED,
         batch=STEERED[model.device.type],
     )
-    contexts = found.contexts.first(plan.contexts)
+    contexts = losses.contexts.first(plan.contexts)
     total = interventions(plan.contexts, len(arms), len(plan.alphas))
     progress = Progress(f"dial {spec.model}/{spec.hookpoint}", total, "steered contexts")
     return steer(steering, contexts, arms, [a * unit for a in plan.alphas], progress.update)
@@ -154,30 +153,29 @@ def main(
         EvaluationError: no cell of the candidate fires, or weights that do not belong to their
             metrics.
     """
-    label, place = f"dial {spec.model}/{spec.hookpoint}", device_of(device)
-    with locked(out.parent, out.stem), using(heldout, baselines, asset):
+    label, records = f"dial {spec.model}/{spec.hookpoint}", (heldout, baselines, asset)
+    with looking_into(spec, cells_root, device, out, *records) as cells:
         store, losses = open_store(heldout), read_baselines(baselines, spec.hookpoint)
-        cells = MeasuredCells(cells_root, spec.metrics_of, place)
         chosen = (chosen_cell(spec, side, cells.metrics) for side in spec.sides)
         candidate, baseline = (
             _side(cells, cell, store, label) if cell else None for cell in chosen
         )
         if candidate is None:
             raise EvaluationError(f"{label}: no cell of the candidate fires: mend its lambdas")
-        records, arms = directions(spec, candidate, baseline)
-        model = load_asset(asset, losses.dtype, place)
+        directed, arms = directions(spec, candidate, baseline)
+        model = load_asset(asset, losses.dtype, cells.device)
         curves, sizes = _curves(spec, model, losses, arms, candidate.unit), spec.dial.alphas
         decode = load_tokenizer(model_folder(asset)).decode
-        for i, record in enumerate(records):
+        for i, record in enumerate(directed):
             record |= {k: getattr(curves, k)[i].tolist() for k in ("kl", "effect", "effect_se")}
             record["promoted"] = [[decode([t]) for t in arm] for arm in curves.promoted[i].tolist()]
-        found = {
+        measured = {
             "candidate": UsedCell.values(candidate.metrics),
             "baseline": baseline and UsedCell.values(baseline.metrics),
             "unit": candidate.unit,
             "sizes": [*(-size for size in reversed(sizes)), 0.0, *sizes],
             "contexts": curves.contexts,
             "positions": curves.positions,
-            "directions": records,
+            "directions": directed,
         }
-        write_json(out, DialRun.made(spec, found).model_dump())
+        write_json(out, DialRun.made(spec, measured).model_dump())

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
+from pipeline.cells.looks import read_autoencoder, rows_of
 from pipeline.data.baselines import Baselines, read_baselines
 from pipeline.data.fetch import load_asset
 from pipeline.data.manifests import open_store
@@ -20,15 +20,11 @@ from pipeline.data.passes import LR_NOISE_GAP, SPLICED
 from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
-from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics, read_all
-from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS
+from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics
 from pipeline.study.specs import EvaluateSpec
 from sagsae import __version__ as sagsae_version
-from sagsae.activations.store import Store
-from sagsae.activations.stream import iterate
 from sagsae.autoencoders.accounting import break_even_share
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.weights import class_of, load
 from sagsae.evaluation.distributions import Summary, quantiles
 from sagsae.evaluation.groups import GroupSums
 from sagsae.evaluation.histograms import Histograms, activation_histograms
@@ -42,13 +38,6 @@ from sagsae.evaluation.metrics import (
 )
 from sagsae.evaluation.replacements import reconstruction
 from sagsae.training.history import jump_in
-
-# Rows read at once.
-ROWS = 8192
-
-
-class EvaluationError(ValueError):
-    """A cell that cannot be evaluated; the message says why and what to do."""
 
 
 def evaluate_cell(
@@ -65,7 +54,7 @@ def evaluate_cell(
 
     Args:
         spec: ``Study.evaluate_spec`` of the cell.
-        cell: which one.
+        cell: the cell, whose weights they must be.
         train_info: ``training``, as in metrics.json; ``made_from``, with ``train``, the digest of
             the training specification, and ``store``, the seal of the training store; ``course``,
             with ``history``, the logged rows, ``diverged``, why training ended early, and
@@ -86,29 +75,13 @@ def evaluate_cell(
         EvaluationError: weights of another cell.
     """
     sae = read_autoencoder(weights, cell).to(device)
-    store = open_store(heldout_manifest)
-    label = f"evaluate {cell.path}"
-    found = read_baselines(baselines, cell.hookpoint)
-    groups = None
-    if found.sources is not None:
-        groups = GroupSums(found.sources.of_rows(store), len(found.sources.names))
+    store, losses = open_store(heldout_manifest), read_baselines(baselines, cell.hookpoint)
+    label, sources = f"evaluate {cell.path}", losses.sources
+    groups = GroupSums(sources.of_rows(store), len(sources.names)) if sources else None
     sums = accumulate(sae, rows_of(store, cell.hookpoint, device, label), groups)
     quality = ReconstructionMetrics.from_accumulators(sums)
     rows = rows_of(store, cell.hookpoint, device, f"{label}, histograms")
-    histograms = activation_histograms(sae, rows, sums.firings)
-    item, model = found.ablations[cell.hookpoint], load_asset(asset, found.dtype, device)
-    progress = Progress(f"{label}, spliced", len(found.contexts.input_ids), "contexts")
-    splice, batch = reconstruction(sae), SPLICED[device.type]
-    spliced, divergence = spliced_losses(
-        model, found.contexts, batch, item.hookpoint, splice, progress.update
-    )
-    recovered = LossRecovered(
-        clean=item.clean,
-        sae=sum_counted(spliced, found.contexts),
-        zero=item.zero,
-        mean=item.mean,
-    )
-    latents = save(_latent_tensors(quality, histograms))
+    latents = save(_latent_tensors(quality, activation_histograms(sae, rows, sums.firings)))
     made_from = {
         **train_info["made_from"],
         "evaluate": digest(spec),
@@ -121,9 +94,6 @@ def evaluate_cell(
             "sagsae": sagsae_version,
         },
     }
-    course, collapsed = train_info["course"], quality.collapsed
-    if collapsed and course.get("diverged"):  # why training ended early is the first reason
-        collapsed = [course["diverged"], *collapsed]
     metrics = {
         "schema_version": SCHEMA_VERSION,
         "cell": cell,
@@ -132,84 +102,58 @@ def evaluate_cell(
         "parameters_per_latent": sae.parameters_per_latent(),
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
-        "collapsed": collapsed,
-        "jumped": jump_in(course["history"]),
-        "threshold_off": "fault" in course.get("calibration", {}),
-        **_losses(recovered),
-        "lr_noisy": recovered.noisy(LR_NOISE_GAP),
-        "kl": None if divergence is None else sum_counted(divergence, found.contexts).mean,
-        "sources": _source_part(found, groups, cell.hookpoint, spliced),
+        **_course_part(train_info["course"], quality.collapsed),
+        **_language_part(sae, losses, groups, cell, load_asset(asset, losses.dtype, device)),
         "training": train_info["training"],
         "made_from": made_from,
     }
     return CellMetrics.model_validate(metrics).model_dump(), latents
 
 
-def read_autoencoder(weights: Path, cell: Cell) -> Autoencoder:
-    """The autoencoder of a cell; raises EvaluationError or ValueError for any other file."""
-    sae = load(weights, class_of(cell.variant) if ":" in cell.variant else None)
-    name = sae.provenance.get("foreign", {}).get("variant", sae.name)
-    if (name, sae.width) != (cell.variant, cell.width):
-        raise EvaluationError(
-            f"{weights}: holds {name} of width {sae.width}, the cell is {cell.variant} of "
-            f"width {cell.width}; delete the cell's folder and train it again"
-        )
-    return sae
+def _course_part(course: dict[str, Any], collapsed: list[str]) -> dict[str, Any]:
+    """Whether the cell collapsed, where its error jumped, whether its threshold is off."""
+    if collapsed and course.get("diverged"):  # why training ended early is the first reason
+        collapsed = [course["diverged"], *collapsed]
+    return {
+        "collapsed": collapsed,
+        "jumped": jump_in(course["history"]),
+        "threshold_off": "fault" in course.get("calibration", {}),
+    }
 
 
-class MeasuredCells:
-    """Some cells below a folder, each with its metrics and the weights that they are of.
-
-    Args:
-        root: Folder of all cells.
-        cells: Finished ones.
-        device: Where their autoencoders compute.
-    """
-
-    def __init__(self, root: Path, cells: Iterable[Cell], device: torch.device):
-        self.metrics, self.device, self._root = read_all(root, cells), device, root
-
-    def autoencoder(self, cell: Cell) -> Autoencoder:
-        """One of them; raises EvaluationError where its weights are not those of its metrics."""
-        weights = self._file(cell, WEIGHTS, self.metrics[cell].made_from.weights_sha256)
-        return read_autoencoder(weights, cell).to(self.device)
-
-    def firings(self, cell: Cell) -> Tensor:
-        """[2, H] int64: on how many held-out rows each latent fires, with either sign; raises
-        EvaluationError as ``autoencoder``."""
-        file = self._file(cell, LATENT_TENSORS, self.metrics[cell].made_from.latents_sha256)
-        latents = load_file(file)
-        return torch.stack([latents["n_pos"], latents["n_neg"]])
-
-    def _file(self, cell: Cell, name: str, expected: str) -> Path:
-        folder = self._root / cell.path
-        file = folder / name
-        if not file.exists() or sha256_of(file) != expected:
-            raise EvaluationError(
-                f"{file}: not there, or not the one that its metrics are of: delete "
-                f"{folder / METRICS} and run snakemake again"
-            )
-        return file
-
-
-def rows_of(store: Store, hookpoint: str, device: torch.device, label: str) -> Iterator[Tensor]:
-    """A store's rows of a hookpoint on the device, [B, d] each; progress goes under a label."""
-    progress, done = Progress(label, store.n_rows, "tokens"), 0
-    for batch in iterate(store, hookpoint, ROWS):
-        yield batch.to(device)
-        done += len(batch)
-        progress.update(done)
+def _language_part(
+    sae: Autoencoder, losses: Baselines, groups: GroupSums | None, cell: Cell, model: Any
+) -> dict[str, Any]:
+    """Losses of a language model with reconstructions spliced in; metrics of each source."""
+    contexts, ablations = losses.contexts, losses.ablations[cell.hookpoint]
+    progress = Progress(f"evaluate {cell.path}, spliced", len(contexts.input_ids), "contexts")
+    batch, splice = SPLICED[model.device.type], reconstruction(sae)
+    spliced, divergence = spliced_losses(
+        model, contexts, batch, ablations.hookpoint, splice, progress.update
+    )
+    recovered = LossRecovered(
+        clean=ablations.clean,
+        sae=sum_counted(spliced, contexts),
+        zero=ablations.zero,
+        mean=ablations.mean,
+    )
+    return {
+        **_losses(recovered),
+        "lr_noisy": recovered.noisy(LR_NOISE_GAP),
+        "kl": None if divergence is None else sum_counted(divergence, contexts).mean,
+        "sources": _source_part(losses, groups, cell.hookpoint, spliced),
+    }
 
 
 def _source_part(
-    found: Baselines, groups: GroupSums | None, hookpoint: str, spliced: Tensor
+    losses: Baselines, groups: GroupSums | None, hookpoint: str, spliced: Tensor
 ) -> dict[str, Any]:
     """The metrics of each source of text; nothing where there is one."""
-    sources = found.sources
+    sources = losses.sources
     if sources is None or groups is None:
         return {}
-    recovered = sources.recovered(hookpoint, spliced, found.contexts)
-    own = zip(sources.names, sources.train_rows, groups.metrics(), recovered, strict=True)
+    recovered = sources.recovered(hookpoint, spliced, losses.contexts)
+    parts = zip(sources.names, sources.train_rows, groups.metrics(), recovered, strict=True)
     return {
         name: {
             "train_rows": train_rows,
@@ -219,11 +163,12 @@ def _source_part(
             **{k: getattr(quality, k) for k in ("l0", "r2", "r2_common", "sse", "sst")},
             **(_losses(loss) if loss else {}),
         }
-        for name, train_rows, quality, loss in own
+        for name, train_rows, quality, loss in parts
     }
 
 
 def _reconstruction_part(quality: ReconstructionMetrics) -> dict[str, Any]:
+    """What rows alone say; a property of the name of a field is the value of the field."""
     same = CellMetrics.model_fields.keys() & dir(quality)
     return {
         "eval_tokens": quality.tokens,

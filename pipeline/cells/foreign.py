@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.cells.train import Trained
-from pipeline.data.model_folders import hub_errors
-from pipeline.jobs.json_files import digest, read_json, sha256_of
+from pipeline.cells.train import Trained, record_of
+from pipeline.data.wheels import hub_errors
+from pipeline.jobs.json_files import sha256_of
 from pipeline.study.grid import ForeignSource
 from pipeline.study.specs import TrainSpec
 from sagsae.exchange import FORMATS
@@ -65,5 +65,4 @@ def take_cell(spec: TrainSpec, manifest: Path) -> Trained:
         "foreign": sae.provenance["foreign"] | known,
     }
     course = {"history": [], "latents_reset": 0, "diverged": ""}
-    made_from = {"train": digest(spec), "store": read_json(manifest)["sha256"]}
-    return Trained(sae, {"training": NOT_TRAINED, "made_from": made_from, "course": course})
+    return sae, record_of(spec, manifest, NOT_TRAINED, course)

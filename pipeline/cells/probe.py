@@ -16,14 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.cells.evaluate import EvaluationError, MeasuredCells, rows_of
+from pipeline.cells.looks import EvaluationError, looking_into, rows_of
 from pipeline.data.fetch import model_folder
 from pipeline.data.manifests import open_store
 from pipeline.data.tokenise import open_tokens
-from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
-from pipeline.jobs.stage import Device, device_of, locked
+from pipeline.jobs.stage import Device
 from pipeline.study.looks import UsedCell
 from pipeline.study.probe import SOURCE, ProbeRun, ProbeSpec
 from sagsae.activations.language_models import load_tokenizer, texts_of
@@ -53,12 +52,12 @@ def labels_of(tokens: TokenStore, tokenizer: Any, kinds: list[str]) -> list[Labe
         tokenizer.all_special_ids,
         starts=tokens.metadata.get("start_token_id") is not None,
     )
-    found = {labelling.kind: labelling for labelling in known}
+    by_kind = {labelling.kind: labelling for labelling in known}
     sources = tokens.metadata.get("sources", [])
     if len(sources) > 1:
         names, first = ([part[key] for part in sources] for key in ("name", "first_document"))
-        found[SOURCE] = source_labels(names, first, found["digit"], tokens.doc_id)
-    return [found[kind] for kind in kinds if kind in found]
+        by_kind[SOURCE] = source_labels(names, first, by_kind["digit"], tokens.doc_id)
+    return [by_kind[kind] for kind in kinds if kind in by_kind]
 
 
 def chosen_tasks(
@@ -71,7 +70,7 @@ def chosen_tasks(
     """
     plan = spec.probe
     places = np.concatenate([places_of_rows(store, tokens, block) for block in store.blocks])
-    labellings = [one.take(places) for one in labels_of(tokens, tokenizer, list(plan.labels))]
+    labellings = [labels.take(places) for labels in labels_of(tokens, tokenizer, list(plan.labels))]
     sampling = Sampling(plan.train_rows, plan.test_rows, least_rows=plan.least_rows)
     tasks, left_out = make_tasks(labellings, tokens.doc_id.ravel()[places], sampling)
     if not tasks:
@@ -86,12 +85,12 @@ def chosen_tasks(
 
 def rows_at(store: Store, hookpoint: str, rows: Tensor, label: str) -> Tensor:
     """Some rows [m] of a store, ascending, as they are stored: [m, d] on the CPU."""
-    found, first = [], 0
+    parts, first = [], 0
     for batch in rows_of(store, hookpoint, torch.device("cpu"), label):
         inside = rows[(rows >= first) & (rows < first + len(batch))]
-        found.append(batch[inside - first])
+        parts.append(batch[inside - first])
         first += len(batch)
-    return torch.cat(found)
+    return torch.cat(parts)
 
 
 def _label_part(task: Task, baseline: Baseline) -> dict[str, Any]:
@@ -101,22 +100,22 @@ def _label_part(task: Task, baseline: Baseline) -> dict[str, Any]:
         "test": len(task.test),
         "dense": baseline.dense.score.accuracy,
         "dense_f1": baseline.dense.score.f1,
-        "neurons": [one.score.accuracy for one in baseline.neurons],
+        "neurons": [probe.score.accuracy for probe in baseline.neurons],
     }
 
 
-def _probed_part(one: TaskScores) -> dict[str, Any]:
-    found = one.absorption
+def _probed_part(scores: TaskScores) -> dict[str, Any]:
+    absorbed = scores.absorption
     return {
-        "accuracy": [probe.score.accuracy for probe in one.probes],
-        "latents": list(one.latents),
-        "sides": one.probes[-1].features.tolist(),
-        "absorption": found
+        "accuracy": [probe.score.accuracy for probe in scores.probes],
+        "latents": list(scores.latents),
+        "sides": scores.probes[-1].features.tolist(),
+        "absorption": absorbed
         and {
-            "main": found.main.tolist(),
-            "rows": found.rows,
-            "fraction": found.fraction and float(f"{found.fraction:.6g}"),
-            "full": found.full,
+            "main": absorbed.main.tolist(),
+            "rows": absorbed.rows,
+            "fraction": absorbed.fraction and float(f"{absorbed.fraction:.6g}"),
+            "full": absorbed.full,
         },
     }
 
@@ -144,10 +143,9 @@ def main(
     Raises:
         EvaluationError: no label has enough rows, or weights that do not belong to their metrics.
     """
-    where, place = f"probe {spec.model}/{spec.hookpoint}", device_of(device)
-    with locked(out.parent, out.stem), using(heldout, heldout_tokens, asset):
+    where, records = f"probe {spec.model}/{spec.hookpoint}", (heldout, heldout_tokens, asset)
+    with looking_into(spec, cells_root, device, out, *records) as measured:
         store, contexts = open_store(heldout, spec.store), open_tokens(heldout_tokens)
-        measured = MeasuredCells(cells_root, spec.cells, place)
         tokenizer = load_tokenizer(model_folder(asset))
         rows, tasks, left_out = chosen_tasks(spec, store, contexts, tokenizer)
         x = rows_at(store, spec.hookpoint, rows, f"{where}, rows")
@@ -156,16 +154,16 @@ def main(
         progress, probed = Progress(f"{where}, codes", len(spec.cells), "cells"), []
         for done, cell in enumerate(spec.cells, start=1):
             sae = measured.autoencoder(cell)
-            scores = probe_autoencoder(sae, x, tasks, spec.probe.ks, baselines, place)
+            scores = probe_autoencoder(sae, x, tasks, spec.probe.ks, baselines, measured.device)
             live = {"live_sides": scores.sides, "live_latents": scores.latents}
-            labels = [_probed_part(one) for one in scores.tasks]
+            labels = list(map(_probed_part, scores.tasks))
             probed.append({**UsedCell.values(measured.metrics[cell]), **live, "labels": labels})
             progress.update(done)
-        found = {
+        result = {
             "ks": spec.probe.ks,
             "rows": len(rows),
             "labels": [_label_part(*pair) for pair in zip(tasks, baselines, strict=True)],
             "left_out": left_out,
             "cells": probed,
         }
-        write_json(out, ProbeRun.made(spec, found).model_dump())
+        write_json(out, ProbeRun.made(spec, result).model_dump())

@@ -13,7 +13,7 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cells.tracking.live import tracked
+from pipeline.cells.trackers import tracked
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.jobs.stage import Device, device_of, link_or_copy, locked, run_is_gone
@@ -24,6 +24,9 @@ from sagsae.files import whole_file, write_atomic
 
 if TYPE_CHECKING:
     from sagsae.autoencoders.base import Autoencoder
+
+# Files of a finished cell.
+MADE = (outputs.METRICS, outputs.WEIGHTS, outputs.TRAINING, outputs.CURVE, outputs.LATENT_TENSORS)
 
 
 def main(
@@ -50,43 +53,38 @@ def main(
         checkpoint_seconds: seconds between two checkpoints (default: 300)
         device: where to compute; auto: a GPU where there is one
     """
-    folder, place = out.parent, device_of(device)
-    state = folder / outputs.STATE
-    train_key, evaluate_key = digest(train_spec), digest(evaluate_spec)
+    folder, state = out.parent, out.parent / outputs.STATE
+    key, evaluated_by = digest(train_spec), digest(evaluate_spec)
     with (
         locked(state) as waited,
         locked(folder),
         using(train_manifest, heldout_manifest, baselines, asset),
-        tracked(train_spec) as live,
+        tracked(train_spec) as tell,
     ):
-        record = read_trained(state)
-        kept = state / outputs.WEIGHTS
-        same = record.get("made_from", {}).get("train") == train_key
-        evaluated = record.get("evaluated") == evaluate_key
+        record, place = read_trained(state), device_of(device)
+        same = record.get("made_from", {}).get("train") == key and train_spec.source is None
+        evaluated = record.get("evaluated") == evaluated_by
         # Of an orphan nobody has noted the outputs: that they are asked for is no demand to train.
         adopted = waited or record.get("orphaned", False)
-        names = outputs.WEIGHTS, outputs.TRAINING, outputs.CURVE, outputs.LATENT_TENSORS
-        made = (out, *(folder / name for name in names))
-        if same and evaluated and adopted and all(path.exists() for path in made):
+        if same and evaluated and adopted and all((folder / name).exists() for name in MADE):
             write_json(state / outputs.TRAINED, record | {"orphaned": run_is_gone()})
             return  # another process did it all
-        foreign = train_spec.source is not None
-        if foreign or not same or (evaluated and not adopted):
+        if not same or (evaluated and not adopted):
+            checkpoint = state / outputs.CHECKPOINT.format(key=key)
             (state / outputs.TRAINED).unlink(missing_ok=True)
-            checkpoint = state / outputs.CHECKPOINT.format(key=train_key)
             drop_checkpoints(state, but=checkpoint.name)
-            if foreign:
+            if train_spec.source is None:
+                from pipeline.cells.train import train_cell
+
+                each = checkpoint_seconds
+                trained = train_cell(train_spec, train_manifest, place, checkpoint, each, tell)
+            else:
                 from pipeline.cells.foreign import take_cell
 
                 trained = take_cell(train_spec, train_manifest)
-            else:
-                from pipeline.cells.train import train_cell
-
-                trained = train_cell(
-                    train_spec, train_manifest, place, checkpoint, checkpoint_seconds, live.rows
-                )
             record = keep(*trained, state)
         drop_checkpoints(state)  # those of a job that was killed before it could, too
+        kept = state / outputs.WEIGHTS
         link_or_copy(kept, folder / outputs.WEIGHTS)
         write_course(folder, train_spec, record)
         from pipeline.cells.evaluate import evaluate_cell  # Transformers, too; no training needs it
@@ -96,9 +94,8 @@ def main(
         )
         write_atomic(folder / outputs.LATENT_TENSORS, latents)
         write_json(out, metrics)
-        live.rows(record["course"]["history"])
-        live.measured(metrics)
-        done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
+        tell(record["course"]["history"], metrics)
+        done = {"evaluated": evaluated_by, "orphaned": run_is_gone()}
         write_json(state / outputs.TRAINED, record | done)
 
 
@@ -107,18 +104,18 @@ def write_course(folder: Path, spec: TrainSpec, record: dict[str, Any]) -> None:
     course = dict(record["course"])
     curve = curve_content(course.pop("history"), spec.cell, digest(spec))
     write_atomic(folder / outputs.CURVE, curve)
-    found = {"curve_sha256": hashlib.sha256(curve).hexdigest()}
-    write_json(folder / outputs.TRAINING, record["training"] | course | found)
+    course["curve_sha256"] = hashlib.sha256(curve).hexdigest()
+    write_json(folder / outputs.TRAINING, record["training"] | course)
 
 
 def read_trained(state: Path) -> dict[str, Any]:
     """What the kept weights are; empty when there are none or their record is damaged."""
     try:
         record = read_json(state / outputs.TRAINED)
-        found = sha256_of(state / outputs.WEIGHTS)
+        weights = sha256_of(state / outputs.WEIGHTS)
     except (FileNotFoundError, ValueError):
         return {}
-    return record if record.get("weights_sha256") == found else {}
+    return record if record.get("weights_sha256") == weights else {}
 
 
 def keep(sae: Autoencoder, record: dict[str, Any], state: Path) -> dict[str, Any]:

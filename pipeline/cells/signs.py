@@ -18,12 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.cells.evaluate import MeasuredCells, rows_of
+from pipeline.cells.looks import MeasuredCells, looking_into, rows_of
 from pipeline.data.manifests import open_store
-from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
-from pipeline.jobs.stage import Device, device_of, locked
+from pipeline.jobs.stage import Device
 from pipeline.study.cell import Cell
 from pipeline.study.looks import UsedCell, nearest_lambda
 from pipeline.study.signs import SignsRun, SignsSpec, is_two_sided, one_sided_forms
@@ -64,8 +63,8 @@ def pole_pairs(spec: SignsSpec, measured: MeasuredCells) -> Iterator[tuple[Cell,
     """Each two-sided cell of the recipe, and the one-sided one in which its poles are sought."""
     sound = [cell for cell in spec.cells if not measured.metrics[cell].collapsed]
     for cell in sound:
-        forms = {one.knob: one for one in one_sided_forms(cell, sound)}
-        l0 = {knob: measured.metrics[one].l0 for knob, one in forms.items()}
+        forms = {form.knob: form for form in one_sided_forms(cell, sound)}
+        l0 = {knob: measured.metrics[form].l0 for knob, form in forms.items()}
         knob = nearest_lambda(l0, measured.metrics[cell].l0)
         if knob is not None and cell.recipe == spec.recipe:
             yield cell, forms[knob]
@@ -78,9 +77,9 @@ def agreement(decoders: dict[Cell, Tensor]) -> dict[str, Any]:
     return {"cells": cells, **rounded(compared)}
 
 
-def rounded(found: Any) -> dict[str, Any]:
+def rounded(record: Any) -> dict[str, Any]:
     """The fields of a record, its fractions to six digits."""
-    return {name: round(value, 6) for name, value in asdict(found).items()}
+    return {name: round(value, 6) for name, value in asdict(record).items()}
 
 
 def main(
@@ -98,11 +97,11 @@ def main(
     Raises:
         EvaluationError: weights or latents that do not belong to their metrics.
     """
-    where, place = f"signs {spec.folder}", device_of(device)
-    with locked(out.parent, out.stem), using(heldout):
+    where = f"signs {spec.folder}"
+    with looking_into(spec, cells_root, device, out, heldout) as measured:
         x = some_rows(open_store(heldout, spec.store), spec.hookpoint, f"{where}, rows")
-        measured, mean = MeasuredCells(cells_root, spec.cells, place), x.float().mean(0)
-        progress, cells, agreements = Progress(f"{where}, seeds", len(spec.cells), "cells"), [], []
+        progress, mean = Progress(f"{where}, seeds", len(spec.cells), "cells"), x.float().mean(0)
+        cells, agreements = [], []
         for (sweep, _), seeds in groupby(spec.cells, key=lambda cell: (cell.sweep, cell.knob)):
             decoders: dict[Cell, Tensor] = {}
             for cell in seeds:
@@ -113,12 +112,12 @@ def main(
             if len(decoders) > 1 and sweep.recipe == spec.recipe:
                 agreements.append(agreement(decoders))
             progress.update(len(cells))
-        pairs, found_poles = list(pole_pairs(spec, measured)), []
+        pairs, counted = list(pole_pairs(spec, measured)), []
         progress = Progress(f"{where}, poles", len(pairs), "cells")
         for done, (cell, one_sided) in enumerate(pairs, start=1):
-            batches = (part.to(place) for part in x.split(AT_ONCE))
+            batches = (part.to(measured.device) for part in x.split(AT_ONCE))
             counts = poles(measured.autoencoder(cell), measured.autoencoder(one_sided), batches)
-            found_poles.append({"cell": cell, "one_sided": one_sided, **rounded(counts)})
+            counted.append({"cell": cell, "one_sided": one_sided, **rounded(counts)})
             progress.update(done)
-        found = {"rows": len(x), "cells": cells, "agreements": agreements, "poles": found_poles}
-        write_json(out, SignsRun.made(spec, found).model_dump())
+        result = {"rows": len(x), "cells": cells, "agreements": agreements, "poles": counted}
+        write_json(out, SignsRun.made(spec, result).model_dump())

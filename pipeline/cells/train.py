@@ -6,7 +6,7 @@ import resource
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 
@@ -23,15 +23,10 @@ from sagsae.training.trainer import Trainer, stopped_by_signals
 Tell = Callable[[Sequence[dict[str, float]]], None]
 
 
-class Trained(NamedTuple):
-    """A finished autoencoder, on the CPU, and its record.
-
-    The record has ``training`` (the section of that name in metrics.json), ``made_from`` (digests
-    of the specification and of the store) and ``course`` (loss terms over the steps).
-    """
-
-    autoencoder: Autoencoder
-    record: dict[str, Any]
+# A finished autoencoder, on the CPU, and its record: ``training`` (the section of that name in
+# metrics.json), ``made_from`` (digests of the specification and of the store) and ``course`` (loss
+# terms over the steps).
+Trained = tuple[Autoencoder, dict[str, Any]]
 
 
 @contextmanager
@@ -95,11 +90,6 @@ def train_cell(
     opened = opened_trainer(spec, manifest, device, tell)
     with opened as trainer, stopped_by_signals(trainer):
         trainer.run(checkpoint, every_seconds)
-    record = _record(spec, read_json(manifest)["sha256"], trainer)
-    return Trained(trainer.sae.to("cpu"), record)
-
-
-def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
     history, tokens = trainer.history, trainer.step * trainer.recipe.batch_size
     training = {
         "steps": trainer.step,
@@ -108,9 +98,7 @@ def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
         "tokens_per_second": tokens / history.seconds,
         "data_wait_seconds": history.data_wait_seconds,
         "peak_memory_mb": _peak_memory_mb(trainer.device),
-        "device": torch.cuda.get_device_name(trainer.device)
-        if trainer.device.type == "cuda"
-        else "cpu",
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "matmul_dtype": str(trainer.dtype).removeprefix("torch."),
     }
@@ -120,7 +108,14 @@ def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
         "diverged": history.diverged,
         **({"calibration": history.calibration} if history.calibration else {}),
     }
-    made_from = {"train": digest(spec), "store": store}
+    return trainer.sae.to("cpu"), record_of(spec, manifest, training, course)
+
+
+def record_of(
+    spec: TrainSpec, manifest: Path, training: dict[str, Any], course: dict[str, Any]
+) -> dict[str, Any]:
+    """The record of a finished autoencoder."""
+    made_from = {"train": digest(spec), "store": read_json(manifest)["sha256"]}
     return {"training": training, "made_from": made_from, "course": course}
 
 

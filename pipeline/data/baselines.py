@@ -12,17 +12,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pipeline.data.fetch import load_asset
-from pipeline.data.hookpoints import stored_hookpoints
-from pipeline.data.manifests import open_store
+from pipeline.data.manifests import open_store, stored_hookpoints
 from pipeline.data.passes import SPLICED
-from pipeline.data.sources import ABLATIONS, CLEAN, Sources
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import BASELINES, LOSSES, Entry, entry_folder, using, write_record
 from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
@@ -35,9 +34,11 @@ from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore
 from sagsae.evaluation.loss_recovered import (
     Contexts,
+    LossRecovered,
     SummedLoss,
     all_losses,
     spliced_losses,
+    sum_among,
     sum_counted,
     token_losses,
     with_predictions,
@@ -46,6 +47,100 @@ from sagsae.evaluation.predictions import Predictions
 from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
+
+CLEAN, ABLATIONS = "clean", ("zero", "mean")
+# Tensors of the baselines: ``source``, ``losses.clean`` and such as ``losses.resid.zero``.
+SOURCE, KEPT = "source", "losses"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Names of the sources, and what tells them apart: documents lie source after source.
+
+    Attributes:
+        names: in the order of the documents.
+        first_document: number of the first document of each.
+        train_rows: rows of each in the training store.
+        tensors: what is kept of the evaluation contexts: ``source`` [n, L] int64, number of the
+            source of every token, and the losses [n, L - 1] float32, clean and of each ablation.
+    """
+
+    names: list[str]
+    first_document: list[int]
+    train_rows: list[int]
+    tensors: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, contexts: TokenStore, train: Store) -> Self | None:
+        """The sources of a text, without losses; None where it has one source.
+
+        Args:
+            contexts: the evaluation contexts; their metadata say which sources there are.
+            train: the training store.
+        """
+        shares: list[dict[str, Any]] = contexts.metadata.get("sources", [])
+        if len(shares) < 2:
+            return None
+        first = [share["first_document"] for share in shares]
+        rows = torch.bincount(_source_of_rows(first, train), minlength=len(first))
+        return cls(
+            names=[share["name"] for share in shares],
+            first_document=first,
+            train_rows=rows.tolist(),
+            tensors={SOURCE: _source_of(first, contexts.doc_id)},
+        )
+
+    @classmethod
+    def read(cls, record: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
+        """From what ``record`` gave, and the tensors of the baselines."""
+        kept = {name: x for name, x in tensors.items() if name.split(".")[0] in (SOURCE, KEPT)}
+        return cls(**record, tensors=kept)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """JSON values of all but the tensors."""
+        return {k: v for k, v in vars(self).items() if k != "tensors"}
+
+    def keep(self, losses: Tensor, *name: str) -> None:
+        """Keep losses to be summed by source later: "clean", or of a hookpoint and ablation."""
+        self.tensors[".".join((KEPT, *name))] = losses
+
+    def of_rows(self, store: Store) -> Tensor:
+        """[n] int64, number of the source of every row, in stored order."""
+        return _source_of_rows(self.first_document, store)
+
+    def recovered(
+        self, hookpoint: str, spliced: Tensor, contexts: Contexts
+    ) -> list[LossRecovered | None]:
+        """Loss Recovered of each source, over the predicted tokens that are of it.
+
+        Args:
+            hookpoint: name.
+            spliced: [n, L - 1] losses with reconstructions in place.
+            contexts: the evaluation contexts.
+
+        Returns:
+            In the order of the names; None where no token of a source counts.
+        """
+        losses = {name: self.tensors[f"{KEPT}.{hookpoint}.{name}"] for name in ABLATIONS}
+        losses |= {CLEAN: self.tensors[f"{KEPT}.{CLEAN}"], "sae": spliced}
+        recovered: list[LossRecovered | None] = []
+        for number in range(len(self.names)):
+            among = contexts.predicted & (self.tensors[SOURCE][:, 1:] == number)
+            sums = {name: sum_among(x, among) for name, x in losses.items()}
+            known = {name: loss for name, loss in sums.items() if loss is not None}
+            recovered.append(LossRecovered(**known) if known else None)
+        return recovered
+
+
+def _source_of(first_document: list[int], doc_id: np.ndarray) -> Tensor:
+    numbers = np.searchsorted(first_document, doc_id, side="right") - 1
+    return torch.from_numpy(numbers.astype(np.int64))
+
+
+def _source_of_rows(first_document: list[int], store: Store) -> Tensor:
+    doc_ids = [store.read_tokens(block)["doc_id"] for block in store.blocks]
+    return _source_of(first_document, np.concatenate(doc_ids))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +218,7 @@ def why_not_resumed(
 
 
 def write_baselines(
-    out: Path, baselines: Baselines, losses: Tensor, note: str, made_from: dict[str, str]
+    out: Path, made_from: dict[str, str], baselines: Baselines, losses: Tensor, note: str
 ) -> None:
     """Write the tensors, then the JSON that vouches for them."""
     contexts = baselines.contexts
@@ -212,14 +307,14 @@ def evaluation_tokens(spec: BaselineSpec, tokens: Path, heldout: Store) -> Token
     Raises:
         ValueError: too few contexts, or tokens that the held-out store was not made from.
     """
-    found, wanted = open_tokens(tokens), spec.lr_contexts
+    every, wanted = open_tokens(tokens), spec.lr_contexts
     if read_json(tokens)["family"] != heldout.config.provenance["tokens"]:
         raise ValueError(f"{tokens}: not the tokens that {heldout.path} was dumped from")
-    if found.n_contexts < wanted:
+    if every.n_contexts < wanted:
         raise ValueError(
-            f"{tokens}: has {found.n_contexts} contexts, evaluation.lr_contexts asks for {wanted}"
+            f"{tokens}: has {every.n_contexts} contexts, evaluation.lr_contexts asks for {wanted}"
         )
-    return found.first(wanted)
+    return every.first(wanted)
 
 
 def main(
@@ -244,56 +339,50 @@ def main(
         out: record to write
         device: where to compute; auto: a GPU where there is one
     """
-    made_from = {
-        "baselines": digest(spec),
-        "train": read_json(train_manifest)["sha256"],
-        "heldout": read_json(heldout_manifest)["sha256"],
-    }
+    manifests = train_manifest, heldout_manifest
+    sealed = [read_json(manifest)["sha256"] for manifest in manifests]
+    made_from = {"baselines": digest(spec), "train": sealed[0], "heldout": sealed[1]}
     entry = Entry(cache, BASELINES, digest(made_from))
-    made, manifests = entry.folder / LOSSES, (train_manifest, heldout_manifest)
+    made = entry.folder / LOSSES
     with using(asset, tokens, *manifests), entry.used(), entry.making():
         if not made.exists():
-            _measure(spec, asset, tokens, manifests, made_from, made, device)
+            stores = [open_store(*pair) for pair in zip(manifests, spec.stores, strict=True)]
+            chosen = evaluation_tokens(spec, tokens, stores[1])
+            model = load_asset(asset, spec.model.dtype, device_of(device))
+            write_baselines(made, made_from, *measure(spec, model, chosen, stores[0]))
         write_record(out, read_json(made), entry.folder)
 
 
-def _measure(
-    spec: BaselineSpec,
-    asset: Path,
-    tokens: Path,
-    manifests: tuple[Path, Path],
-    made_from: dict[str, str],
-    out: Path,
-    device: Device,
-) -> None:
-    entry, place, batch = spec.model, device_of(device), SPLICED[device_of(device).type]
-    store, heldout = (open_store(*pair) for pair in zip(manifests, spec.stores, strict=True))
-    chosen = evaluation_tokens(spec, tokens, heldout)
-    ids = torch.from_numpy(chosen.input_ids.copy())
-    model = load_asset(asset, entry.dtype, place)
-    contexts, losses = read_contexts(model, ids, store, entry.layer, batch)
-    points = stored_hookpoints(store, spec.hookpoints)
-    say(f"{entry.name}: {losses.double().mean().item():.3f} nats a token, {len(ids)} contexts")
+def measure(
+    spec: BaselineSpec, model: Any, chosen: TokenStore, train: Store
+) -> tuple[Baselines, Tensor, str]:
+    """Baselines on some contexts; the losses of the untouched model; why passes are whole ones."""
+    name, batch = spec.model.name, SPLICED[model.device.type]
+    ids, points = (
+        torch.from_numpy(chosen.input_ids.copy()),
+        stored_hookpoints(train, spec.hookpoints),
+    )
+    contexts, losses = read_contexts(model, ids, train, spec.model.layer, batch)
+    say(f"{name}: {losses.double().mean().item():.3f} nats a token, {len(ids)} contexts")
     if note := why_not_resumed(model, contexts, losses, points, batch):
-        say(f"{entry.name}: every pass runs all blocks: {note}")
+        say(f"{name}: every pass runs all blocks: {note}")
         contexts = contexts.full
     contexts = with_predictions(model, contexts, batch)
     if contexts.predictions is None:
-        say(f"{entry.name}: no divergences are measured: its head is not linear")
-    ablations, sources = {}, Sources.of(chosen, store)
+        say(f"{name}: no divergences are measured: its head is not linear")
+    ablations, sources = {}, Sources.of(chosen, train)
     if sources is not None:
         sources.keep(losses, CLEAN)
-    for name, point in points.items():
-        mean = torch.from_numpy(store.statistics(name).mean)
+    for place, point in points.items():
         spliced = partial(spliced_losses, model, contexts, batch, point)
-        found = {CLEAN: losses, "zero": spliced(zeros).loss, "mean": spliced(constant(mean)).loss}
-        sums = {kind: sum_counted(x, contexts) for kind, x in found.items()}
-        ablations[name] = item = Ablations(hookpoint=point, **sums)
+        mean = constant(torch.from_numpy(train.statistics(place).mean))
+        kinds = {CLEAN: losses, "zero": spliced(zeros).loss, "mean": spliced(mean).loss}
+        sums = {kind: sum_counted(x, contexts) for kind, x in kinds.items()}
+        ablations[place] = item = Ablations(hookpoint=point, **sums)
         if sources is not None:
             for kind in ABLATIONS:
-                sources.keep(found[kind], name, kind)
-        say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
-    baselines = Baselines(
-        contexts=contexts, dtype=entry.dtype, ablations=ablations, sources=sources
-    )
-    write_baselines(out, baselines, losses, note, made_from)
+                sources.keep(kinds[kind], place, kind)
+        say(f"{place}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
+    dtype = spec.model.dtype
+    made = Baselines(contexts=contexts, dtype=dtype, ablations=ablations, sources=sources)
+    return made, losses, note

@@ -12,8 +12,7 @@ from typing import Any, Literal
 import torch
 
 from pipeline.data.fetch import load_asset
-from pipeline.data.hookpoints import hookpoints_of
-from pipeline.data.manifests import describe
+from pipeline.data.manifests import describe, hookpoints_of
 from pipeline.data.passes import DUMPED
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import STORES, Entry, using, write_record

@@ -66,9 +66,9 @@ def _recorded(folder: Path, start: Path) -> str:
 
 def model_folder(asset: str | Path) -> Path:
     """The folder, written by ``save_pretrained``, that an asset.json describes."""
-    found = read_json(asset)
+    record = read_json(asset)
     with expect_fields(asset):
-        return entry_folder(Path(asset), found) / found["folder"]
+        return entry_folder(Path(asset), record) / record["folder"]
 
 
 def make_text(spec: TextSpec, source: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -128,10 +128,8 @@ def main(
             make(spec, source, made_file)
         made = read_json(made_file)
         write_record(out, made, entry.folder)
-    shown = {
-        key: made[key] for key in ("model_type", "d_model", "documents", "repo") if key in made
-    }
-    say(f"{out}: {shown}")
+    named = ("model_type", "d_model", "documents", "repo")
+    say(f"{out}: { ({key: made[key] for key in named if key in made}) }")
 
 
 if TYPE_CHECKING:

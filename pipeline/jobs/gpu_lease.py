@@ -33,8 +33,6 @@ ORDER, BUS = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
 # There wherever the kernel has loaded NVIDIA's driver, in containers too.
 DRIVER = Path("/proc/driver/nvidia/version")
 POLL_SECONDS = 0.2
-FIRST_MESSAGE_SECONDS = 3.0
-MESSAGE_SECONDS = 300.0
 
 
 class LeaseError(RuntimeError):
@@ -134,19 +132,14 @@ def take(devices: list[str], jobs_per_gpu: int) -> str:
         for number in range(jobs_per_gpu)
         for device in devices
     ]
-    started = time.monotonic()
-    next_message = started + FIRST_MESSAGE_SECONDS
+    told = False
     while True:
         for device, path in slots:
             if _lock(path):
                 return device
-        if time.monotonic() >= next_message:
-            next_message += MESSAGE_SECONDS
-            names = ", ".join(path.name for _, path in slots)
-            say(
-                f"gpu lease: waiting for a GPU since {time.monotonic() - started:.0f} s; taken in "
-                f"{folder}: {names} (`fuser -v {folder}/*` shows by whom)"
-            )
+        if not told:
+            say(f"gpu lease: all GPUs are taken; `fuser -v {folder}/*` shows by whom")
+        told = True
         time.sleep(POLL_SECONDS)
 
 
@@ -174,12 +167,11 @@ def choose(device: str, gpus: int, jobs_per_gpu: int) -> str:
     """
     if gpus == 0 or device == "cpu":
         return ""
-    devices = visible_devices()
-    if devices:
+    if devices := visible_devices():
         return take(devices, jobs_per_gpu)
     outer = os.environ.get(VISIBLE)
-    why = "nvidia-smi lists none" if outer is None else f"{VISIBLE} is {outer!r}"
-    why = f"no GPU is visible on {os.uname().nodename} ({why})"
+    cause = "nvidia-smi lists none" if outer is None else f"{VISIBLE} is {outer!r}"
+    why = f"no GPU is visible on {os.uname().nodename} ({cause})"
     if device == "cuda":
         raise LeaseError(
             f"device cuda was asked for and {why}; use `device: auto` or `cpu` in the "

@@ -22,8 +22,8 @@ STATE, TRAINED, CHECKPOINT = ".state", "trained.json", "checkpoint-{key}.safeten
 # A table; `pipeline.analysis.table` says which there are.
 TABLE = "{name}.csv"
 
-# Folder of what trackers keep on disk; MLflow's database in it; what was sent to W&B of a cell.
-TRACKING, MLFLOW, WANDB_NOTE = "tracking", "mlflow.db", ".{key}.json"
+# Folder of what trackers keep on disk; MLflow's database in it.
+TRACKING, MLFLOW = "tracking", "mlflow.db"
 
 REPORT = "report.html"
 

@@ -21,16 +21,7 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import locked
 from pipeline.study.synthetic import SyntheticSpec
-from pipeline.synthetic.sizes import (
-    SIZES,
-    Anomalies,
-    Consolidation,
-    Contestant,
-    Geometry,
-    PolarityDial,
-    Protocol,
-    Robustness,
-)
+from pipeline.synthetic import sizes
 from sagsae.synthetic import TAU
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
 from sagsae.synthetic.consolidation import Matches, match_poles
@@ -47,7 +38,8 @@ Row = dict[str, Any]
 BINS, EDGE = 80, 2.0
 
 # Of every run; what is not here is as in section training.
-LEARNING_RATE, LR_WARMUP_STEPS, LAMBDA_WARMUP_STEPS = 3e-3, 50, 100
+SETTINGS: dict[str, Any] = {"learning_rate": 3e-3, "lr_warmup_steps": 50}
+SETTINGS |= {"lambda_warmup_steps": 100, "matmul_dtype": "float32"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,39 +50,29 @@ class Bench:
     report: Callable[[], None]
 
     def sweep(
-        self, setting: str, source: Source[Drawn], section: Protocol, pairs: int
+        self, setting: str, source: Source[Drawn], section: sizes.Protocol, pairs: int
     ) -> Iterator[tuple[Row, Measured[Drawn]]]:
         """Every contestant at every lambda on one source; rows hold what all protocols report."""
         for contestant in section.contestants:
             width = contestant.width_for(pairs)
             for lam in section.lambdas:
-                recipe = Recipe(
-                    steps=section.steps,
-                    lam=lam,
-                    batch_size=section.batch_size,
-                    learning_rate=LEARNING_RATE,
-                    lr_warmup_steps=LR_WARMUP_STEPS,
-                    lambda_warmup_steps=LAMBDA_WARMUP_STEPS,
-                    matmul_dtype="float32",
-                )
+                given = SETTINGS | {"steps": section.steps, "batch_size": section.batch_size}
+                recipe = Recipe(lam=lam, **given)
                 sae = train(source, contestant.variant, width, recipe, self.seed)
-                found = measure(sae, source, section.evaluation_rows, self.seed)
-                metrics = {
-                    "l0": found.metrics.l0,
-                    "r2": found.metrics.r2,
-                    "mse": found.mse,
-                    "dead_fraction": found.metrics.dead_fraction,
-                }
+                run = measure(sae, source, section.evaluation_rows, self.seed)
+                shared = ("l0", "r2", "dead_fraction")
+                metrics = {name: getattr(run.metrics, name) for name in shared}
+                metrics["mse"] = run.mse
                 row = {"setting": setting, **asdict(contestant), "width": width, "lam": lam}
-                yield row | {"metrics": metrics}, found
+                yield row | {"metrics": metrics}, run
                 self.report()
 
     def matched(
-        self, setting: str, source: PairSource, section: Protocol, pairs: int
+        self, setting: str, source: PairSource, section: sizes.Protocol, pairs: int
     ) -> Iterator[tuple[Row, Measured[PairSample], Matches]]:
         """A sweep on a source of pairs, and which side of which latent serves each pole."""
-        for row, found in self.sweep(setting, source, section, pairs):
-            yield row, found, match_poles(found.W_dec, found.z, source.poles, found.sample.active())
+        for row, run in self.sweep(setting, source, section, pairs):
+            yield row, run, match_poles(run.W_dec, run.z, source.poles, run.sample.active())
 
 
 # Probability of an axis, or of a pole, to be active; standard deviation of the noise on every
@@ -98,14 +80,14 @@ class Bench:
 ACTIVE, NOISE = 0.1, 0.05
 
 
-def polarity_dial(section: PolarityDial, bench: Bench) -> Iterator[Row]:
+def polarity_dial(section: sizes.PolarityDial, bench: Bench) -> Iterator[Row]:
     """Protocol A: calibration slopes of the two signs of each axis."""
     poles = antipodal(unit_directions(section.pairs, section.d, bench.seed))
     for alpha in section.alphas:
         source = PairSource(poles=poles, probability=ACTIVE / 2, negative_scale=alpha, noise=NOISE)
         setting = f"alpha={alpha:g}"
-        for row, found, matches in bench.matched(setting, source, section, section.pairs):
-            matched = matches.slopes(found.metrics.slopes)
+        for row, run, matches in bench.matched(setting, source, section, section.pairs):
+            matched = matches.slopes(run.metrics.slopes)
             served = matches.found(TAU).double()
             for side, sign in enumerate(("pos", "neg")):
                 row["metrics"][f"slope_{sign}"] = _number(matched[:, side].nanmean())
@@ -120,7 +102,7 @@ FLUCTUATION, EXCURSIONS = 0.3, 0.5
 LOW, HIGH = 1.0, 2.0
 
 
-def anomalies(section: Anomalies, bench: Bench) -> Iterator[Row]:
+def anomalies(section: sizes.Anomalies, bench: Bench) -> Iterator[Row]:
     """Protocol B: AUROC of an excursion's axis and direction, from one latent's code."""
     axes = unit_directions(section.pairs, section.d, bench.seed)
     source = ExcursionSource(
@@ -128,10 +110,10 @@ def anomalies(section: Anomalies, bench: Bench) -> Iterator[Row]:
     )
     for budget in section.budgets:
         setting = f"budget={budget:g}"
-        contestants = tuple(Contestant(name, budget) for name in section.variants)
+        contestants = tuple(sizes.Contestant(name, budget) for name in section.variants)
         under = replace(section, contestants=contestants)
-        for row, found in bench.sweep(setting, source, under, section.pairs):
-            aurocs = direction_aurocs(found.W_dec, found.z, axes, found.sample)
+        for row, run in bench.sweep(setting, source, under, section.pairs):
+            aurocs = direction_aurocs(run.W_dec, run.z, axes, run.sample)
             row["metrics"] |= {
                 "auroc_pos": float(aurocs[:, 0].mean()),
                 "auroc_neg": float(aurocs[:, 1].mean()),
@@ -146,7 +128,7 @@ def anomalies(section: Anomalies, bench: Bench) -> Iterator[Row]:
 TAUS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
 
 
-def consolidation(section: Consolidation, bench: Bench) -> Iterator[Row]:
+def consolidation(section: sizes.Consolidation, bench: Bench) -> Iterator[Row]:
     """Protocol C: pairs served by one latent, and by two, against superposition."""
     for superposition in section.superpositions:
         pairs = max(1, round(superposition * section.d))
@@ -154,17 +136,17 @@ def consolidation(section: Consolidation, bench: Bench) -> Iterator[Row]:
             poles=antipodal(unit_directions(pairs, section.d, bench.seed)), probability=0.5 / pairs
         )
         setting = f"superposition={superposition:g}"
-        for row, found, matches in bench.matched(setting, source, section, pairs):
+        for row, run, matches in bench.matched(setting, source, section, pairs):
             row["metrics"] |= _pair_metrics(matches, source)
             for tau in TAUS:
                 row["metrics"][f"pcr_{tau:g}"] = _share(matches.consolidated(tau))
                 row["metrics"][f"separate_{tau:g}"] = _share(matches.separate(tau))
             if superposition == min(section.superpositions):
-                row["histogram"] = histogram(found, matches)
+                row["histogram"] = histogram(run, matches)
             yield row
 
 
-def robustness(section: Robustness, bench: Bench) -> Iterator[Row]:
+def robustness(section: sizes.Robustness, bench: Bench) -> Iterator[Row]:
     """Consolidation where poles are active together, and where they are not antipodal."""
     directions = unit_directions(2 * section.pairs, section.d, bench.seed)
     kept, aside = directions[: section.pairs], directions[section.pairs :]
@@ -185,16 +167,16 @@ def robustness(section: Robustness, bench: Bench) -> Iterator[Row]:
 PAIRS_ON_PLANE = 3
 
 
-def geometry(section: Geometry, bench: Bench) -> Iterator[Row]:
+def geometry(section: sizes.Geometry, bench: Bench) -> Iterator[Row]:
     """Pairs on a plane, with every latent's direction and the signs that it fires with."""
     pairs = PAIRS_ON_PLANE
     angles = torch.arange(pairs, dtype=torch.float64) * torch.pi / pairs
     directions = torch.stack([angles.cos(), angles.sin()], dim=1).float()
     source = PairSource(poles=antipodal(directions), probability=0.5 / pairs)
-    for row, found, matches in bench.matched(f"pairs={pairs}", source, section, pairs):
+    for row, run, matches in bench.matched(f"pairs={pairs}", source, section, pairs):
         row["metrics"] |= _pair_metrics(matches, source)
-        row["decoder"] = found.W_dec.tolist()
-        counts = (found.metrics.n_pos, found.metrics.n_neg)
+        row["decoder"] = run.W_dec.tolist()
+        counts = (run.metrics.n_pos, run.metrics.n_neg)
         row["fires"] = [[int(part[i]) for part in counts] for i in range(row["width"])]
         yield row
 
@@ -205,7 +187,7 @@ MEASURED: dict[str, Callable[[Any, Bench], Iterator[Row]]] = {
 }
 
 
-def histogram(found: Measured[PairSample], matches: Matches) -> Row | None:
+def histogram(run: Measured[PairSample], matches: Matches) -> Row | None:
     """Activations of the latent that serves both poles of the median pair, by cosine.
 
     None if no latent serves both poles of a pair.
@@ -215,7 +197,7 @@ def histogram(found: Measured[PairSample], matches: Matches) -> Row | None:
         return None
     order = matches.cosine[pairs].min(1).values.argsort(stable=True)
     latent = int(matches.latent[pairs[order[len(pairs) // 2]], 0])
-    z = found.z[:, latent] / found.sae.scale
+    z = run.z[:, latent] / run.sae.scale
     fired = z[z != 0]
     counts = torch.histc(fired, BINS, -EDGE, EDGE).long()
     return {
@@ -237,8 +219,8 @@ def _pair_metrics(matches: Matches, source: PairSource) -> dict[str, float]:
     }
 
 
-def _share(found: Tensor) -> float:
-    return float(found.double().mean())
+def _share(which: Tensor) -> float:
+    return float(which.double().mean())
 
 
 def _number(value: Tensor) -> float | None:
@@ -253,7 +235,7 @@ def main(spec: SyntheticSpec, out: Path) -> None:
         spec: SyntheticSpec as JSON
         out: the .json of the runs
     """
-    name, seed, section = spec.protocol, spec.seed, SIZES[spec.size][spec.protocol]
+    name, seed, section = spec.protocol, spec.seed, sizes.SIZES[spec.size][spec.protocol]
     progress, done = Progress(f"{name}, seed {seed}", section.runs, "runs"), count(1)
     bench = Bench(seed=seed, report=lambda: progress.update(next(done)))
     with locked(out.parent, out.stem):

@@ -143,9 +143,9 @@ _TINY = {
 # Size -> protocol -> what it sweeps.
 SIZES: dict[str, dict[str, Protocol]] = {
     "full": _FULL,
-    "quick": {name: replace(one, steps=one.steps // 2) for name, one in _QUICK.items()},
+    "quick": {key: replace(sweep, steps=sweep.steps // 2) for key, sweep in _QUICK.items()},
     "tiny": {
-        name: replace(one, d=8, pairs=4, steps=600, batch_size=256, evaluation_rows=4096)
-        for name, one in _TINY.items()
+        name: replace(sweep, d=8, pairs=4, steps=600, batch_size=256, evaluation_rows=4096)
+        for name, sweep in _TINY.items()
     },
 }

@@ -1,7 +1,6 @@
 """What lies in the cache that studies share, and which studies use it.
 
     python -m pipeline cache list      everything, its size, and the studies that use it
-    python -m pipeline cache verify    read everything; exit status 1 if something cannot be used
     python -m pipeline cache prune     delete what no study uses, after a question
 
 A study uses what its records name, and counts as long as its folder under results/ is there.
@@ -11,119 +10,82 @@ Nothing that a job makes or reads at this moment is deleted.
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import defaultdict
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pandas as pd
 
 import pipeline.jobs.cache as shared
-from pipeline.data.baselines import read_baselines
-from pipeline.data.documents import read_documents
-from pipeline.data.manifests import read_store
-from pipeline.data.model_folders import check_model
 from pipeline.jobs.json_files import read_json
-from pipeline.jobs.progress import Progress
 from pipeline.study.outputs import RECORDS
 from pipeline.tools.status import bytes_under, gigabytes
 from sagsae.activations.layout import LOCK, StoreConfig, StoreError
-from sagsae.activations.tokens import load_tokens
 from sagsae.files import FileLock, LockedError
 
-# Kind of entry -> what reads one whole, and raises where it cannot be used.
-READERS: dict[str, Callable[[Path], object]] = {
-    shared.MODELS: lambda folder: check_model(folder / shared.ASSET),
-    shared.TEXTS: lambda folder: read_documents(folder / shared.DOCUMENTS),
-    shared.TOKENS: lambda folder: load_tokens(folder / shared.CONTEXTS),
-    shared.STORES: read_store,
-    shared.BASELINES: lambda folder: read_baselines(folder / shared.LOSSES),
-}
+KINDS = (shared.MODELS, shared.TEXTS, shared.TOKENS, shared.STORES, shared.BASELINES)
 
 
-@dataclass(frozen=True)
-class Found:
-    """An entry that is there.
-
-    Attributes:
-        entry: Which; for its locks.
-        folder: Where.
-        users: Folders of the studies that use it.
-    """
+class Item(NamedTuple):
+    """An entry that is there, where, and the studies that use it."""
 
     entry: shared.Entry
     folder: Path
-    users: tuple[Path, ...]
+    users: list[str]
 
 
-def entries(cache: Path) -> Iterator[Found]:
+def entries(cache: Path) -> list[Item]:
     """Everything in a cache, kind by kind."""
-    used = _users(cache)
-    for kind in READERS:
-        for folder in sorted(path for path in (cache / kind).glob("*") if path.is_dir()):
-            key = _family(folder) if kind == shared.STORES else folder.name
-            yield Found(
-                shared.Entry(cache, kind, key), folder, tuple(used.get(folder.resolve(), ()))
-            )
+    users = _users(cache)
+    folders = [path for kind in KINDS for path in sorted((cache / kind).glob("*"))]
+    return [
+        Item(shared.Entry(cache, path.parent.name, _key(path)), path, users[path.resolve()])
+        for path in folders
+        if path.is_dir()
+    ]
 
 
-def _users(cache: Path) -> dict[Path, list[Path]]:
-    """Entry folder -> folders of the studies whose records name it."""
-    found: dict[Path, list[Path]] = {}
+def _users(cache: Path) -> dict[Path, list[str]]:
+    """Entry folder -> the studies whose records name it."""
+    users: dict[Path, list[str]] = defaultdict(list)
     for study in shared.registered(cache):
         for record in sorted(path for pattern in RECORDS for path in study.glob(pattern)):
             try:
                 folder = shared.entry_folder(record, read_json(record)).resolve()
             except FileNotFoundError:  # a job has just deleted it, to write it again
                 continue
-            if study not in found.setdefault(folder, []):
-                found[folder].append(study)
-    return found
+            if study.name not in users[folder]:
+                users[folder].append(study.name)
+    return users
 
 
-def _family(store: Path) -> str:
-    """What a store's locks are named by; its folder's name where it does not say."""
+def _key(folder: Path) -> str:
+    """What an entry's locks are named by: of a store its family, if it says so."""
+    if folder.parent.name != shared.STORES:
+        return folder.name
     try:
-        return str(StoreConfig.read(store).provenance.get("family", store.name))
+        return str(StoreConfig.read(folder).provenance.get("family", folder.name))
     except StoreError:
-        return store.name
+        return folder.name
 
 
-def table(found: list[Found]) -> str:
+def table(items: list[Item]) -> str:
     """A line per entry: kind, name, size, studies."""
     rows = [
         {
             "kind": item.entry.kind,
             "name": item.folder.name,
             "size": gigabytes(bytes_under(item.folder)),
-            "used by": ", ".join(study.name for study in item.users) or "no study",
+            "used by": ", ".join(item.users) or "no study",
         }
-        for item in found
+        for item in items
     ]
     return pd.DataFrame(rows).to_string(index=False) if rows else "the cache is empty"
 
 
-def verify(found: list[Found]) -> int:
-    """Read each entry; print what cannot be used and why; 1 if there is any."""
-    progress, faults = Progress("cache verify", len(found), "entries"), 0
-    for done, item in enumerate(found, start=1):
-        try:
-            READERS[item.entry.kind](item.folder)
-        except FileNotFoundError:
-            pass  # not finished
-        except Exception as error:  # readers raise many kinds; each means that nobody can use it
-            faults += 1
-            mend = "delete it and run a study that uses it"
-            print(f"{item.folder}\n  {error}\n  to mend it: {mend}\n")
-        progress.update(done)
-    print(f"{len(found)} entries read, {faults} fault(s)")
-    return min(faults, 1)
-
-
-def prune(found: list[Found], *, yes: bool) -> None:
+def prune(items: list[Item], *, yes: bool) -> None:
     """Delete what no study uses and no job holds; ask first."""
-    unused = [item for item in found if not item.users]
+    unused = [item for item in items if not item.users]
     if not unused:
         print("nothing to delete: a study uses each entry")
         return
@@ -136,16 +98,18 @@ def prune(found: list[Found], *, yes: bool) -> None:
         print(f"{item.folder}: {_delete(item)}", flush=True)
 
 
-def _delete(item: Found) -> str:
+def _delete(item: Item) -> str:
     """Delete one entry, unless a job or a study has come to use it; return what happened."""
-    writer = FileLock(item.folder / LOCK)
+    writer, gone = (
+        FileLock(item.folder / LOCK),
+        item.folder.with_name(f".{item.folder.name}.deleted"),
+    )
     try:
         with item.entry.used(patience=0.0, alone=True), item.entry.making(patience=0.0):
             if item.entry.kind == shared.STORES:
                 writer.acquire()
-            if users := _users(item.entry.cache).get(item.folder.resolve()):
-                return f"kept, {users[0].name} uses it now"
-            gone = item.folder.with_name(f".{item.folder.name}.deleted")
+            if users := _users(item.entry.cache)[item.folder.resolve()]:
+                return f"kept, {users[0]} uses it now"
             shutil.rmtree(gone, ignore_errors=True)
             item.folder.rename(gone)
             shutil.rmtree(gone)
@@ -157,7 +121,7 @@ def _delete(item: Found) -> str:
 
 
 def main(
-    action: Literal["list", "verify", "prune"],
+    action: Literal["list", "prune"],
     /,
     cache: Path = Path("cache"),
     yes: bool = False,
@@ -169,11 +133,8 @@ def main(
         cache: folder of the cache (default: cache)
         yes: prune without the question
     """
-    found = list(entries(cache))
-    match action:
-        case "list":
-            print(table(found))
-        case "verify":
-            sys.exit(verify(found))
-        case "prune":
-            prune(found, yes=yes)
+    items = entries(cache)
+    if action == "list":
+        print(table(items))
+    else:
+        prune(items, yes=yes)

@@ -1,116 +1,243 @@
-"""What a study will cost, before anything runs: device-hours, tokens, reading and disk.
+"""What a study takes, before anything runs, and what its jobs ask a scheduler for.
 
     python -m pipeline cost --configfile workflow/configs/paper.yaml --device h100 --devices 8
 
-Work follows from the configuration, rates from workflow/rates.yaml, which says of each whether it
-was measured. Downloads and waiting in a queue are not in it.
+Work follows from the configuration by arithmetic. Rates of devices and sizes of language models
+are in ``workflow/rates.yaml``, which says of each rate whether it was measured. Downloads and
+waiting in a queue are not counted. Jobs that steer, probe, compare signs or fill the latent browser
+take at most what is counted.
 """
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 
+from pipeline.data.passes import SPLICED
+from pipeline.study.cell import PATTERN, Cell
+from pipeline.study.looks import LookSpec
 from pipeline.study.outputs import SPLITS
 from pipeline.study.study import Study
-from pipeline.tools.work import RATES, Device, Rates, Work, Workload
+from pipeline.study.study_config import load_yaml
+from sagsae.autoencoders.registry import GATED, VARIANTS
+
+RATES = Path(__file__).resolve().parents[2] / "workflow" / "rates.yaml"
+# Products of [B, d] and [d, H], 2 B d H operations each, in a training step: encode, decode, two
+# backward through the decoder, one for each gradient; a gate adds its auxiliary decode. In an
+# evaluation: encode, decode, and the residual's coefficients for the calibration slopes.
+GATED_PRODUCTS, UNGATED_PRODUCTS, EVALUATION_PRODUCTS = 7, 5, 3
+# Bytes of a latent while it is trained: per activation (rows, gradients, moments, copies), and per
+# token of the batch. BatchTopK takes most, a gate less than half.
+WEIGHT_BYTES, ACTIVATION_BYTES = 40.0, 28.0
+# Bytes of the code of a row that is probed, 500 entries; seconds of the host for a pair of latents
+# of two seeds, where these are assigned.
+CODE_BYTES, ASSIGNED_PAIR = 12_000.0, 1.5e-7
+# Bytes per second that one job reads or writes, assumed; tokens per second that one core packs,
+# measured on the local study.
+READ_RATE, PACKED_TOKENS = 2e9, 580_000.0
+# A job asks for so many times the seconds that it is estimated to take, for so many minutes at
+# least, and for so many times the estimated bytes; again for each attempt after the first.
+ROOM, LEAST_MINUTES, MEMORY_ROOM, MEMORY_GROWTH = 2.0, 5, 1.25, 1.5
 
 
-@dataclass(frozen=True)
-class Stage:
-    """The jobs of one stage, and the bytes that they leave on disk."""
+class Work(NamedTuple):
+    """What one job computes, reads, keeps and holds."""
 
-    name: str
-    jobs: list[Work]
+    # Tokens that pass through a language model or an autoencoder.
+    tokens: float = 0.0
+    # Operations at the rates of forward passes and of training.
+    forward: float = 0.0
+    training: float = 0.0
+    # Bytes that it reads from stores, or writes into them, while it computes.
+    moved: float = 0.0
+    # Bytes that it leaves on disk.
     disk: float = 0.0
-
-    @property
-    def tokens(self) -> float:
-        """Tokens that pass through a language model or an autoencoder."""
-        return sum(job.tokens for job in self.jobs)
-
-    @property
-    def moved(self) -> float:
-        """Bytes that pass between stores and jobs."""
-        return sum(job.moved for job in self.jobs)
-
-    @property
-    def operations(self) -> float:
-        return sum(job.forward + job.training for job in self.jobs)
-
-    def hours(self, device: Device) -> float:
-        """Device-hours."""
-        return sum(job.seconds(device) for job in self.jobs) / 3600
+    # Bytes of host memory, beside those of the process.
+    held: float = 0.0
+    # Seconds of the host, whatever the device.
+    fixed: float = 0.0
 
 
-def stages(study: Study, rates: Rates) -> list[Stage]:
-    """The stages of a study in which nothing is made yet, in the order in which they run."""
-    load = Workload(study, rates)
-    models = sorted({cell.model for cell in study.cells})
-    own = [cell for cell in study.cells if cell not in study.foreign]
-    stores = [(model, split) for model in models for split in SPLITS]
-    weights = sum(8.0 * study.models[c.model].d_model * c.width for c in study.cells)
-    stored = sum(load.store_bytes(*store) for store in stores)
-    found = [
-        Stage("activations", [load.dump(*store) for store in stores], stored),
-        Stage("baselines", [load.baselines(model) for model in models]),
-        Stage("training", [load.training(cell) for cell in own], weights),
-        Stage("evaluation", [load.evaluation(cell) for cell in study.cells]),
-        Stage("dial", [load.dial(one) for one in study.looks["dial"].values()]),
-        Stage("probe", [load.probe(one) for one in study.looks["probe"].values()]),
-        Stage("signs", [load.signs(one) for one in study.looks["signs"].values()]),
-    ]
-    return [stage for stage in found if stage.jobs]
+class Requests:
+    """The work of a study's jobs on one device, and what the jobs ask a scheduler for.
+
+    Args:
+        study: The study; cells off its grid are known as well.
+        device: A device of ``workflow/rates.yaml``; empty for the one that the study's run names.
+
+    Raises:
+        ValueError: There is no such device.
+    """
+
+    def __init__(self, study: Study, device: str = ""):
+        rates, self.study, dump = load_yaml(RATES), study, study.config.dump
+        name = device or ("cpu-core" if study.run.device == "cpu" else study.run.rates)
+        if name not in rates["devices"]:
+            raise ValueError(f"unknown device {name!r}; known are {', '.join(rates['devices'])}")
+        self.device, self._sizes = rates["devices"][name], rates["models"]
+        self._rows = {"train": dump.train_rows, "heldout": dump.heldout_rows}
+        self._length = study.config.text.context_length
+        self._spliced = study.config.evaluation.lr_contexts * self._length
+
+    def dump(self, model: str, split: str) -> Work:
+        """Work of packing a split and of filling its store, which is read once more to seal it."""
+        rows, layer = self._rows[split], self.study.models[model].layer
+        tokens = rows * self._length / (self._length - 1)  # the first of a context gives no row
+        store = len(self.study.config.hookpoints) * rows * self._row(model)
+        blocks = 7 * self.study.config.dump.rows_per_block  # seven threads beside a GPU
+        held = self._passes(model) + min(1.0, blocks / rows) * store + 16 * tokens
+        fixed, forward = store / READ_RATE + tokens / PACKED_TOKENS, self._forward(model, layer + 1)
+        return Work(tokens, forward * tokens, moved=store, disk=store, held=held, fixed=fixed)
+
+    def baselines(self, model: str) -> Work:
+        """Work of a model's own losses, and of those with zero and mean at each hookpoint."""
+        tokens = (1 + 2 * len(self.study.config.hookpoints)) * self._spliced
+        return Work(tokens, self._forward(model) * tokens, held=self._passes(model))
+
+    def cell(self, cell: Cell) -> Work:
+        """Work of a training, which foreign cells lack, and of an evaluation."""
+        rows, encoded, row = self._rows["heldout"], self._product(cell), self._row(cell.model)
+        trained = 0 if cell in self.study.foreign else self.study.training(cell).tokens
+        gated = trained and VARIANTS[cell.variant].family == GATED
+        training = (GATED_PRODUCTS if gated else UNGATED_PRODUCTS) * encoded * trained
+        forward = EVALUATION_PRODUCTS * encoded * rows + self._forward(cell.model) * self._spliced
+        step = ACTIVATION_BYTES * self.study.training(cell).batch_size * cell.width
+        held = self._passes(cell.model) + WEIGHT_BYTES / 2 * encoded + step
+        held += 48 * self.study.config.dump.rows_per_chunk * row
+        tokens, moved = trained + rows + self._spliced, (trained + rows) * row
+        return Work(tokens, forward, training, moved=moved, disk=4 * encoded, held=held)
+
+    def look(self, spec: LookSpec) -> Work:
+        """Work of a job that looks into cells: each encodes all held-out rows, and where the job
+        compares many, they are assigned to those of other seeds. Steering passes whole models."""
+        cells, rows, row = spec.weights_of, self._rows["heldout"], self._row(spec.model)
+        steered, widest = 0, max(cell.width for cell in cells)
+        if plan := getattr(spec, "dial", None):
+            directions = plan.latents + plan.pairs + plan.random
+            steered = directions * 2 * plan.contexts * len(plan.alphas) * self._length
+        forward = EVALUATION_PRODUCTS * sum(map(self._product, cells)) * rows
+        forward += self._forward(spec.model) * steered
+        held = self._passes(spec.model) + rows * (CODE_BYTES + 2 * row) + 16 * widest**2
+        held += WEIGHT_BYTES * self.study.models[spec.model].d_model * widest
+        assigned = sum(cell.width**2 for cell in getattr(spec, "cells", []))
+        fixed, tokens = 5 * len(cells) + ASSIGNED_PAIR * assigned, steered + len(cells) * rows
+        return Work(tokens, forward, moved=rows * row, held=held, fixed=fixed)
+
+    def job(self, rule: str, wildcards: Mapping[str, str]) -> Work:
+        """Work of a job of a rule."""
+        match rule:
+            case "tokens" | "dump":
+                return self.dump(**wildcards)
+            case "baselines":
+                return self.baselines(**wildcards)
+            case "cell":
+                return self.cell(self.study.cell_named(PATTERN.format(**wildcards)))
+            case "synthetic_run":
+                return Work(fixed=300.0)
+        return self.look(self.study.look_spec(rule.removesuffix("_run"), wildcards["look"]))
+
+    def seconds(self, work: Work) -> float:
+        """Seconds that a job takes of the device, its start included."""
+        computed = work.forward / self.device["forward_tflops"]
+        computed += work.training / self.device["training_tflops"]
+        started = self.device["job_seconds"] + work.fixed
+        return float(started + max(computed / 1e12, work.moved / READ_RATE))
+
+    def of(self, rule: str) -> dict[str, Any]:
+        """The ``turns`` of a rule's jobs, and the functions ``runtime`` (minutes) and ``mem_mb``
+        that Snakemake calls. A profile gives one turn to each submission, so that the jobs of a
+        group run one after the other and ask for the sum of their times."""
+
+        def runtime(wildcards: Mapping[str, str], attempt: int, threads: int) -> int:
+            cores = threads if self.device["unit"] == "core-hours" else 1
+            minutes = ROOM * self.seconds(self.job(rule, wildcards)) / cores / 60
+            return max(LEAST_MINUTES, math.ceil(minutes)) * attempt
+
+        def mem_mb(wildcards: Mapping[str, str], attempt: int) -> int:
+            held = MEMORY_ROOM * self.job(rule, wildcards).held / 2**20
+            size = (self.device["host_mb"] + held) * MEMORY_GROWTH ** (attempt - 1)
+            return math.ceil(size / 100) * 100
+
+        return {"turns": 1, "runtime": runtime, "mem_mb": mem_mb}
+
+    @staticmethod
+    def threads(pieces: int, each: int) -> int:
+        """Threads of a job, which starts with one: so many pieces of its work keep one busy."""
+        return min(max(1, pieces // each), 16)
+
+    def table(self, devices: int) -> pd.DataFrame:
+        """A row for each stage of a study in which nothing is made yet, if devices share it."""
+        study, rows = self.study, {}
+        models = {cell.model for cell in study.cells}
+        stages = {"activations": [self.dump(*store) for store in product(models, SPLITS)]}
+        stages |= {"baselines": list(map(self.baselines, models))}
+        stages |= {"cells": list(map(self.cell, study.cells))}
+        stages |= {
+            name: list(map(self.look, specs.values())) for name, specs in study.looks.items()
+        }
+        for name, jobs in stages.items():
+            work, hours = (
+                Work(*map(sum, zip(*jobs, strict=True))),
+                [self.seconds(job) / 3600 for job in jobs],
+            )
+            rows[name] = {
+                "jobs": len(jobs),
+                "M tokens": work.tokens / 1e6,
+                "P operations": (work.forward + work.training) / 1e15,
+                self.device["unit"]: sum(hours),
+                f"hours on {devices}": max([sum(hours) / devices, *hours]),
+                "GB read and written": work.moved / 1e9,
+                "GB on disk": work.disk / 1e9,
+            }
+        table = pd.DataFrame(rows).T.query("jobs > 0")
+        return pd.concat([table, table.sum().rename("total").to_frame().T])
+
+    def _row(self, model: str) -> float:
+        """Bytes of one row of a store at one hookpoint."""
+        return 2.0 * self.study.models[model].d_model
+
+    def _product(self, cell: Cell) -> float:
+        """Operations of one matrix product, per token."""
+        return 2.0 * self.study.models[cell.model].d_model * cell.width
+
+    def _size(self, model: str) -> tuple[int, int, int]:
+        """Blocks, matrix parameters of a block, and those of the head; a guess where unknown."""
+        shape = self.study.models[model]
+        guess = [2 * shape.layer or 1, 12 * shape.d_model**2, 50_000 * shape.d_model]
+        blocks, block, head = self._sizes.get(shape.like or model, guess)
+        return blocks, block, head
+
+    def _passes(self, model: str) -> float:
+        """Bytes of a language model and of the logits of a batch of contexts."""
+        (blocks, block, head), shape = self._size(model), self.study.models[model]
+        weights = (2 if shape.dtype == "bfloat16" else 4) * (blocks * block + head)
+        return weights + SPLICED["cuda"] * self._length * head / shape.d_model * 6.0
+
+    def _forward(self, model: str, blocks: int | None = None) -> float:
+        """Operations per token of some blocks, attention over half a context on average, or of the
+        whole model."""
+        known, block, head = self._size(model)
+        each = 2.0 * block + 2 * self._length * self.study.models[model].d_model
+        return blocks * each if blocks else known * each + 2 * head
 
 
-def hours_on(devices: int, jobs: Iterable[float]) -> float:
-    """Hours until some devices have done all jobs, of so many seconds each, the longest first."""
-    busy = [0.0] * devices
-    for seconds in sorted(jobs, reverse=True):
-        heapq.heapreplace(busy, busy[0] + seconds)
-    return max(busy) / 3600
-
-
-def summary(study: Study, rates: Rates, device: Device, devices: int) -> str:
-    """The estimate in words."""
-    found = stages(study, rates)
-    rows, lasting, hours = [], 0.0, f"hours on {devices}"
-    for stage in found:
-        spent = hours_on(devices, [job.seconds(device) for job in stage.jobs])
-        lasting += spent
-        row = {"stage": stage.name, "jobs": f"{len(stage.jobs):,}"}
-        row |= {"tokens": f"{stage.tokens / 1e6:,.1f} M"}
-        row |= {"operations": f"{stage.operations / 1e15:,.1f} P"}
-        row |= {device.unit: f"{stage.hours(device):,.1f}", hours: f"{spent:,.1f}"}
-        row |= {"read and written": f"{stage.moved / 1e9:,.1f} GB"}
-        rows.append(row | {"disk": f"{stage.disk / 1e9:,.1f} GB"})
-    rows.append({"stage": "total", hours: f"{lasting:,.1f}"})
-    rows[-1] |= {device.unit: f"{sum(stage.hours(device) for stage in found):,.1f}"}
-    rows[-1] |= {"read and written": f"{sum(stage.moved for stage in found) / 1e9:,.1f} GB"}
-    rows[-1] |= {"disk": f"{sum(stage.disk for stage in found) / 1e9:,.1f} GB"}
-    table = pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
-    unknown = {model.like or name for name, model in study.models.items()} - rates.models.keys()
-    head = f"Study {study.config.study}: {len(study.cells):,} cells"
-    text = f"{head}\n\n{table}\n\nRates: {device.basis}."
-    if unknown:
-        text += f"\nSizes guessed from d_model and the layer: {', '.join(sorted(unknown))}."
-    return text
-
-
-def main(configfile: Path, rates: Path = RATES, device: str = "h100", devices: int = 1) -> None:
+def main(configfile: Path, device: str = "h100", devices: int = 1) -> None:
     """Print the estimate.
 
     Args:
         configfile: configuration of the study
-        rates: rates of devices, as YAML
-        device: a device of the rates
+        device: a device of workflow/rates.yaml
         devices: how many of them work at the same time
     """
     if devices < 1:
         raise ValueError(f"devices {devices}: give at least 1")
-    known = Rates.read(rates)
-    print(summary(Study.load(configfile), known, known.device(device), devices))
+    study = Study.load(configfile)
+    costs = Requests(study, device)
+    print(f"Study {study.config.study}: {len(study.cells):,} cells\n")
+    print(costs.table(devices).to_markdown(floatfmt=("", ",.0f", *[",.1f"] * 6)))
+    print(f"\nRates: {costs.device['basis']}.")

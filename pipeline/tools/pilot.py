@@ -13,17 +13,15 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from pipeline.jobs.json_files import read_json
-from pipeline.study.cell import SweepKey, by_sweep
+from pipeline.study.cell import by_sweep
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import load_yaml
@@ -65,50 +63,50 @@ def train(pilot: Study, config: Path) -> None:
         raise RuntimeError("not all cells of the pilot are trained: the same command goes on")
 
 
-def measured(pilot: Study) -> dict[SweepKey, dict[float, float]]:
-    """Each sweep of the pilot: lambda -> L0."""
-    curves: dict[SweepKey, dict[float, float]] = defaultdict(dict)
-    for cell in pilot.cells:
-        curves[cell.sweep][cell.knob] = read_json(Path(pilot.metrics(cell)))["l0"]
-    return curves
+def lambdas_at(curve: dict[float, float], l0: Sequence[float]) -> list[float]:
+    """The lambdas of some L0, linear in both logarithms, two digits; NaN beyond those tried.
 
-
-def lambda_at(curve: dict[float, float], l0: float) -> float:
-    """The lambda of an L0, linear in both logarithms, two digits; NaN beyond the lambdas tried."""
+    Args:
+        curve: Lambda -> L0, of one sweep.
+        l0: Ascending; the outermost two are taken with the margin.
+    """
     lams = sorted((lam for lam, active in curve.items() if active > 0), reverse=True)
     if not lams:
-        return math.nan
+        return [math.nan] * len(l0)
+    aims = [l0[0] / MARGIN, *l0[1:-1], l0[-1] * MARGIN] if len(l0) > 1 else l0
     rising = np.maximum.accumulate([curve[lam] for lam in lams])
-    logs = np.log(l0), np.log(rising), np.log(lams)
-    return float(f"{np.exp(np.interp(*logs, left=np.nan, right=np.nan)):.2g}")
+    logs = np.interp(np.log(aims), np.log(rising), np.log(lams), left=np.nan, right=np.nan)
+    return [float(f"{lam:.2g}") for lam in np.exp(logs)]
 
 
-def lambdas_of(curve: dict[float, float], asked: Sequence[float]) -> dict[float, float]:
-    """L0 asked for -> lambda, of one sweep; the outermost two with the margin."""
-    aims = {l0: l0 for l0 in asked}
-    if len(aims) > 1:
-        aims |= {min(asked): min(asked) / MARGIN, max(asked): max(asked) * MARGIN}
-    return {l0: lambda_at(curve, aim) for l0, aim in aims.items()}
+def grid_with(pilot: Study, study: Study, l0: Sequence[float]) -> str:
+    """The grid of a study with the lambdas that its pilot found: a block for each sweep.
 
-
-def blocks_with(
-    found: dict[SweepKey, dict[float, float]], study: Study, raw: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """The blocks of the grid: those with lambdas one a sweep, at the lambdas found."""
-    cells = by_sweep(study.cells)
-    blocks = [block for block in raw["grid"] if not block.get("lambdas")]
-    for key, row in found.items():
-        lambdas = sorted({lam for lam in row.values() if not math.isnan(lam)})
-        if not lambdas:
-            name = "/".join(map(str, key))
+    Raises:
+        ConfigError: no lambda that was tried gives an L0 that was asked for.
+    """
+    sweeps, lines = by_sweep(study.cells), ["grid:"]
+    for sweep, cells in by_sweep(pilot.cells).items():
+        curve = {cell.knob: read_json(pilot.metrics(cell))["l0"] for cell in cells}
+        lambdas = lambdas_at(curve, l0)
+        there = sorted({lam for lam in lambdas if not math.isnan(lam)})
+        if not there:
             fault = "the lambdas tried give no L0 that was asked for: name others with --lambdas"
-            raise ConfigError(f"{name}: {fault}")
-        block = {"variant": key.variant, "width": key.width, "models": [key.model]}
-        block |= {"hookpoints": [key.hookpoint]}
-        block |= {"recipes": [key.recipe or DEFAULT_RECIPE]} if raw.get("recipes") else {}
-        seeds = sorted({cell.seed for cell in cells[key]})
-        blocks.append(block | {"lambdas": lambdas, "seeds": seeds})
-    return blocks
+            raise ConfigError(f"{'/'.join(map(str, sweep))}: {fault}")
+        block = {"variant": sweep.variant, "width": sweep.width, "models": [sweep.model]}
+        block |= {"hookpoints": [sweep.hookpoint]}
+        if study.config.recipes:
+            block |= {"recipes": [sweep.recipe or DEFAULT_RECIPE]}
+        block |= {"lambdas": there, "seeds": sorted({cell.seed for cell in sweeps[sweep]})}
+        shown = (f"L0 {at:g} at {lam:g}" for at, lam in zip(l0, lambdas, strict=True))
+        lines.append(f"  # {', '.join(shown)}; nan is beyond the lambdas tried")
+        lines.append(f"  - {_in_one_line(block)}")
+    return "\n".join(lines)
+
+
+def _in_one_line(block: dict[str, Any]) -> str:
+    text = yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=math.inf)
+    return text.strip()
 
 
 def main(
@@ -117,7 +115,7 @@ def main(
     lambdas: Sequence[float] = (0.02, 0.06, 0.2, 0.6),
     tokens: int | None = None,
 ) -> None:
-    """Train the pilot, print the lambdas, and the grid that has them.
+    """Train the pilot, and print the grid that has the lambdas.
 
     Args:
         configfile: configuration of the study; its lambdas are ignored
@@ -129,20 +127,13 @@ def main(
     study = Study.from_dict(raw, str(configfile))
     training = study.config.training
     least = min(training.tokens, LEAST_STEPS * training.batch_size)
-    few = tokens or max(training.tokens // 4, least)
-    config = pilot_configuration(raw, lambdas, few)
+    config = pilot_configuration(raw, lambdas, tokens or max(training.tokens // 4, least))
     pilot = Study.from_dict(config, f"{configfile}, as a pilot")
     file = Path(str(pilot.root), "pilot.yaml")
     write_atomic(file, yaml.safe_dump(config, sort_keys=False).encode())
     train(pilot, file)
-    found = {key: lambdas_of(curve, l0) for key, curve in measured(pilot).items()}
-    columns = {
-        key: {f"lambda for L0 {l0:g}": lam for l0, lam in row.items()} for key, row in found.items()
-    }
-    shown = pd.DataFrame([key._asdict() | row for key, row in columns.items()])
-    blocks = [
-        yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=math.inf)
-        for block in blocks_with(found, study, raw)
-    ]
-    print(f"{shown.to_markdown(index=False)}\n\nPaste this into {configfile}, for its own grid:\n")
-    print("grid:\n" + "".join(f"  - {block}" for block in blocks), end="")
+    grid = grid_with(pilot, study, sorted(l0))
+    for block in raw["grid"]:
+        if not block.get("lambdas"):
+            grid += f"\n  - {_in_one_line(block)}"
+    print(f"Paste this into {configfile}, for its own grid:\n\n{grid}")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.cells.tracking.trackers import VARIABLE, Asked
+from pipeline.cells.trackers import pass_on
 from pipeline.jobs.cache import register
 from pipeline.jobs.gpu_lease import LeaseError, visible_devices
 from pipeline.jobs.stage import name_run
@@ -16,8 +16,8 @@ from pipeline.study.run_settings import RunSettings
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
+from pipeline.tools.cost import Requests as Requests
 from pipeline.tools.preview import preview
-from pipeline.tools.requests import Requests as Requests
 from sagsae.files import FileLock, LockedError
 
 # Variables of PyTorch's compiler, which jobs inherit: what it has compiled is kept for other cells,
@@ -49,9 +49,7 @@ def study_of(config: dict[str, Any], files: Sequence[str | Path]) -> Study:
         Requests(study)  # knows the rates
         for name, value in COMPILER.items():
             os.environ.setdefault(name, value.format(cache=Path(study.cache).absolute()))
-        os.environ.pop(VARIABLE, None)
-        if asked := Asked.by(study):
-            asked.pass_on()
+        pass_on(study)
     except ValueError as error:
         sys.exit(f"error: {error}")
     return study

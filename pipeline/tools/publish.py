@@ -8,20 +8,25 @@ configuration and a README. `workflow/analysis.smk` makes everything else again.
 
 from __future__ import annotations
 
+import os
+import platform
+import re
 import shutil
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pipeline.analysis.csv_files import changed_tables
 from pipeline.analysis.table import SUMS, files_made_from, sources
 from pipeline.analysis.tables.latents import CALIBRATION
-from pipeline.jobs.environment import installed, machine
 from pipeline.jobs.json_files import write_json
 from pipeline.study import outputs
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
+
+PACKAGES = ("sagsae", "torch", "transformers", "zarr", "numpy", "pandas", "matplotlib", "snakemake")
 
 
 def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None:
@@ -39,14 +44,11 @@ def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None
     """
     measures = Measures(root / outputs.MEASURES, scope)
     measures.check()
-    made = [
-        path
-        for source in sources()
-        if source.when(scope)
-        for path in files_made_from(source, scope)
-    ]
-    # Calibration slopes are one figure's, and large.
-    names = [path for path in made if path != CALIBRATION.path and not path.endswith(SUMS)]
+    names = []
+    for source in filter(lambda source: source.when(scope), sources()):
+        # Calibration slopes are one figure's, and large.
+        made = [path for path in files_made_from(source, scope) if path != CALIBRATION.path]
+        names += [path for path in made if not path.endswith(SUMS)]
     names += [str(Path("figures", name).with_suffix(".png")) for name in figures]
     names += [f"{outputs.MEASURES}/{name}" for name in measures.files]
     if missing := [name for name in names if not (root / name).exists()]:
@@ -58,9 +60,29 @@ def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None
         shutil.copyfile(root / name, out / name)
 
 
+def installed() -> dict[str, str]:
+    """Python and the packages that decide the numbers, as installed here."""
+    versions = {"Python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed as a package"
+    return versions
+
+
+def machine() -> str:
+    """Processor, cores and memory of this machine."""
+    named = re.search(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.M)
+    model = named[1].strip() if named else platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {cores} cores, {memory:.0f} GiB"
+
+
 def readme(scope: Scope, out: Path, hours: float) -> str:
     """What the folder is, and how to make its results again."""
-    versions = ", ".join(f"{name} {found}" for name, found in installed().items())
+    versions = ", ".join(f"{name} {known}" for name, known in installed().items())
     return f"""# Study `{scope.study}`
 
 {scope.note}

@@ -19,16 +19,7 @@ import torch
 
 from pipeline.data.manifests import recorded_store
 from pipeline.jobs.json_files import read_json
-from pipeline.tools.verify import (
-    BASELINES,
-    CELLS,
-    MODELS,
-    STORES,
-    TEXTS,
-    TOKENS,
-    Fault,
-    verify,
-)
+from pipeline.tools.verify import Fault, verify
 from tests.faults import damage
 from tests.faults.campaign import Campaign
 from tests.faults.small_stores import CHUNKS, mend
@@ -91,11 +82,6 @@ def study(tmp_path_factory: pytest.TempPathFactory, backup: Path) -> SoundStudy:
     return SoundStudy(made, without_costs(made.root))
 
 
-KINDS = {
-    "assets": (MODELS, TEXTS, TOKENS),
-    "activations": (STORES, BASELINES),
-    "cells": (CELLS,),
-}
 CELL = "cells/*/*/*/*"
 STORE = "cache/stores/*"
 STUDY_KINDS: dict[str, tuple[str, damage.Damage]] = {
@@ -136,7 +122,7 @@ def test_damaged_studies(kind: str, study: SoundStudy, backup: Path, campaign: C
     for number in range(times):
         before = stamps(study.folder)
         hit = f"{number}: {harm(study.folder, campaign.chance(kind, number))}"
-        faults = verify(study.made.study, KINDS[wing]).faults
+        faults = verify(study.made.study).faults
         missed += [] if faults else [hit]
         for fault in faults:
             study.mend(fault)

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from pipeline.data.baselines import main as run_baselines
-from pipeline.data.hookpoints import hookpoints_of
-from pipeline.data.manifests import describe
+from pipeline.data.manifests import describe, hookpoints_of
 from pipeline.data.random_sources import save_random_model
 from pipeline.jobs import cache
 from pipeline.jobs.json_files import read_json, write_json

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.study.study import Study
-from pipeline.tools.requests import MEMORY_GROWTH
+from pipeline.tools.cost import MEMORY_GROWTH
 from sagsae.training.checkpoint import newest_checkpoint
 from tests.e2e.conftest import Workflow
 from tests.faults.workflow_results import differences, reduced_smoke, results_digest

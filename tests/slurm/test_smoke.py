@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.study.study import Study
-from pipeline.tools.requests import LEAST_MINUTES, Requests
+from pipeline.tools.cost import LEAST_MINUTES, Requests
 from tests.e2e.conftest import ROOT, Workflow
 from tests.faults.workflow_results import differences, results_digest
 from tests.slurm.cluster import Job

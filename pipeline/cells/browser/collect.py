@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.cells.browser.latents import CellShown, LatentsShown
+from pipeline.cells.browser.latents import LatentsShown
 from pipeline.cells.browser.page import Vocabulary, write_script
-from pipeline.cells.evaluate import EvaluationError, MeasuredCells
+from pipeline.cells.looks import EvaluationError, MeasuredCells
 from pipeline.data.fetch import load_asset, model_folder
 from pipeline.data.manifests import open_store
 from pipeline.data.tokenise import open_tokens
@@ -95,10 +95,12 @@ def main(
         model = load_asset(asset, spec.dtype, place)
         promoted = promoted_tokens(model, sae.W_dec, PROMOTED)
         del model
-        near = nearest(sae.W_dec, cells.autoencoder(rival).W_dec) if rival else None
-        shown = CellShown(cells.metrics[cell], rival, near, sae)
+        beside = None
+        if rival is not None:
+            beside = rival, nearest(sae.W_dec, cells.autoencoder(rival).W_dec)
         steered = [DialRun.read(file) for file in dials]
-        latents = LatentsShown(shown, profiles, promoted, contexts, steered)
+        metrics = cells.metrics[cell]
+        latents = LatentsShown(metrics, sae, beside, profiles, promoted, contexts, steered)
         ids = [latents.token_ids(), np.unique(contexts.input_ids[latents.contexts])]
         vocabulary = Vocabulary(np.unique(np.concatenate(ids)))
         size = latents.write(folder, vocabulary)

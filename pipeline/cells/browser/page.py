@@ -107,10 +107,10 @@ def write_page(study: str, note: str, cells: Sequence[Path], out: Path) -> int:
     """
     listed, size = [], 0
     for path in cells:
-        found = read_json(path)
+        shown = read_json(path)
         folder = Path(os.path.relpath(path.parent, out.parent)).as_posix()
-        listed.append({k: v for k, v in found.items() if k != "spec"} | {"folder": folder})
-        size += found["bytes"]
+        listed.append({k: v for k, v in shown.items() if k != "spec"} | {"folder": folder})
+        size += shown["bytes"]
     size += write_script(out.parent, "catalog", {"study": study, "note": note, "cells": listed})
     parts = sorted(PARTS.iterdir(), key=lambda part: part.suffix == out.suffix)  # the page last
     for part in parts:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pipeline.cells.evaluate import read_autoencoder
-from pipeline.data.hookpoints import hookpoints_of
+from pipeline.cells.looks import read_autoencoder
+from pipeline.data.manifests import hookpoints_of
 from pipeline.data.random_sources import SEED
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.stage import locked

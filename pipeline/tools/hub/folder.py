@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-import pandas as pd
 import torch
 
-from pipeline.analysis.numbers import BLANK, format_number, variant_label
+from pipeline.analysis.numbers import format_number, variant_label
 from pipeline.analysis.page import template
-from pipeline.cells.evaluate import MeasuredCells
+from pipeline.cells.looks import MeasuredCells
 from pipeline.jobs.json_files import json_argument, read_json
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import link_or_copy, locked
@@ -29,7 +27,7 @@ from pipeline.study.metrics import CellMetrics
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.specs import ExportSpec
 from pipeline.study.study import Study
-from pipeline.tools.hub.export import TextSource, metadata, repository, text_sources
+from pipeline.tools.hub.export import metadata, repository, text_sources
 from sagsae import __version__
 from sagsae.exchange.equal import NoEqualError
 from sagsae.exchange.saelens import export_saelens
@@ -38,65 +36,22 @@ from sagsae.files import write_atomic
 TAGS = ["sparse-autoencoder", "saelens", "sagsae", "mechanistic-interpretability"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Shown:
-    """What the card says of one cell.
-
-    Attributes:
-        spec: Its export's.
-        metrics: As evaluation wrote them.
-        asset: Content of its language model's asset.json.
-        why_not: Why it has no folder for SAELens; empty where it has one.
-    """
+class Shown(NamedTuple):
+    """What the card says of one cell."""
 
     spec: ExportSpec
     metrics: CellMetrics
-    asset: dict[str, Any]
+    # Of SAELens, also where the cell has no folder for it.
+    metadata: dict[str, Any]
+    # Terms of use of the language model.
+    terms: str
+    # Why there is no folder for SAELens; empty where there is one.
     why_not: str
 
     @property
-    def name(self) -> str:
-        return self.spec.cell.path
-
-
-def metric_row(one: Shown) -> dict[str, str]:
-    """What the table of metrics says of a cell."""
-    found, cell = one.metrics, one.spec.cell
-    sides = 1 if found.break_even_share is None else 2
-    recovered = BLANK if found.loss_recovered is None else format_number(found.loss_recovered)
-    return {
-        "Cell": f"`{one.name}`",
-        "Variant": variant_label(cell.variant),
-        "Latents": str(cell.width),
-        "In SAELens": BLANK if one.why_not else str(cell.width * sides),
-        "L0": format_number(found.l0),
-        "R2": format_number(found.r2),
-        "Dead": format_number(found.dead_fraction),
-        "Loss Recovered": recovered,
-    }
-
-
-def model_row(one: Shown, documents: dict[str, Any]) -> dict[str, str]:
-    """What the table of language models says of a cell's."""
-    known, asset = metadata(one.spec, one.asset, documents), one.asset
-    weights = f"weights sha256 {asset['weights_sha256'][:16]}"
-    return {
-        "Language model": known["model_name"],
-        "Version": asset["resolved_revision"] or weights,
-        "Module": f"`{known['hf_hook_name']}`",
-        "In TransformerLens": f"`{known['hook_name']}`",
-        "Terms": getattr(one.spec.source, "terms", "") or "see the model",
-    }
-
-
-def text_row(text: TextSource) -> dict[str, str]:
-    """What the table of texts says of a source."""
-    return {"Text": text.name, "Version": text.revision, "Terms": text.terms or "see the source"}
-
-
-def _markdown(rows: list[dict[str, str]]) -> str:
-    table = pd.DataFrame(rows).drop_duplicates()
-    return str(table.to_markdown(index=False, disable_numparse=True))
+    def place(self) -> tuple[str, str]:
+        """Language model and hookpoint."""
+        return self.spec.cell.model, self.spec.cell.hookpoint
 
 
 def card(study: Study, shown: list[Shown], documents: dict[str, Any], figure: str | None) -> str:
@@ -111,68 +66,49 @@ def card(study: Study, shown: list[Shown], documents: dict[str, Any], figure: st
     from huggingface_hub import ModelCardData
 
     section, text = hub(study), study.config.text.whole
-    texts = text_sources(text, documents)
-    sources = [text] if text.kind != "mixed" else [part.source for part in text.sources]
-    models = {repository(one.spec) for one in shown} - {""}
+    kinds = [text] if text.kind != "mixed" else [part.source for part in text.sources]
     data = ModelCardData(
         library_name="saelens",
         tags=TAGS,
         license=section.license or None,
-        base_model=sorted(models) or None,
-        datasets=sorted({one.repo for one in sources if one.kind == "hub"}) or None,
+        base_model=sorted({repository(cell.spec) for cell in shown} - {""}) or None,
+        datasets=sorted({source.repo for source in kinds if source.kind == "hub"}) or None,
     )
-    first = shown[0].spec
     return template(Path(__file__).with_name("card.md.j2")).render(
         data=data.to_yaml(),
-        study=study.config.study,
-        note=study.config.note.strip(),
-        repo=section.repo,
-        license=section.license,
-        example=next((one for one in shown if not one.why_not), None),
-        first=shown[0].name,
-        metrics=_markdown(list(map(metric_row, shown))),
-        models=_markdown([model_row(one, documents) for one in shown]),
-        texts=_markdown(list(map(text_row, texts))),
-        why_not=sorted({one.why_not for one in shown if one.why_not}),
-        two_sided=any(one.metrics.break_even_share is not None for one in shown),
-        eval_tokens=max(one.metrics.eval_tokens for one in shown),
-        context_length=first.context_length,
-        max_norm_ratio=f"{first.max_norm_ratio:g}",
+        study=study.config,
+        section=section,
+        shown=shown,
+        texts=text_sources(text, documents),
         figure=figure,
         version=__version__,
+        number=format_number,
+        label=variant_label,
     )
 
 
-def fill(study: Study, cells: Sequence[Cell], folder: Path) -> list[Shown]:
-    """Make the folders of some cells.
-
-    Args:
-        study: Its paths are relative to the working directory.
-        cells: Finished ones.
-        folder: Empty, or not there.
-
-    Returns:
-        What the model card says of each cell.
+def fill(
+    study: Study, cells: Sequence[Cell], folder: Path, documents: dict[str, Any]
+) -> list[Shown]:
+    """Make the folders of some finished cells; what the model card says of each.
 
     Raises:
         MetricsError: a cell is not finished.
         EvaluationError: its metrics are of other weights.
     """
-    measured = MeasuredCells(Path(study.cells_root), cells, torch.device("cpu"))
-    shown, documents = [], read_json(study.documents)
+    measured, shown = MeasuredCells(Path(study.cells_root), cells, torch.device("cpu")), []
     for cell in cells:
-        sae, place = measured.autoencoder(cell), folder / cell.path
+        sae, place, spec = measured.autoencoder(cell), folder / cell.path, study.export_spec(cell)
+        known, why_not = metadata(spec, read_json(study.asset(cell.model)), documents), ""
         place.mkdir(parents=True)
-        spec, asset = study.export_spec(cell), read_json(study.asset(cell.model))
         try:
-            export_saelens(sae, place, **metadata(spec, asset, documents))
-            why_not = ""
+            export_saelens(sae, place, **known)
         except NoEqualError as error:
             why_not = str(error)
         link_or_copy(Path(study.cell_file(cell, WEIGHTS)), place / WEIGHTS)
         shutil.copyfile(study.metrics(cell), place / METRICS)
-        found = measured.metrics[cell]
-        shown.append(Shown(spec=spec, metrics=found, asset=asset, why_not=why_not))
+        terms = getattr(spec.source, "terms", "")
+        shown.append(Shown(spec, measured.metrics[cell], known, terms, why_not))
     return shown
 
 
@@ -189,10 +125,11 @@ def main(config: Annotated[Any, json_argument], out: Path, figure: Path | None =
     with locked(folder.parent, folder.name):
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        shown = fill(study, hub_cells(study), partial)
+        documents = read_json(study.documents)
+        shown = fill(study, hub_cells(study), partial, documents)
         if figure is not None:
             shutil.copyfile(figure, partial / figure.name)
-        text = card(study, shown, read_json(study.documents), figure.name if figure else None)
+        text = card(study, shown, documents, figure.name if figure else None)
         write_atomic(partial / out.name, text.encode())
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from pipeline.cells.dial import main as dial
-from pipeline.cells.evaluate import EvaluationError, evaluate_cell
+from pipeline.cells.evaluate import evaluate_cell
+from pipeline.cells.looks import EvaluationError
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import read_json, sha256_of, write_json

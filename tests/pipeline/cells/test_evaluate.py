@@ -11,7 +11,8 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from pipeline.cells.evaluate import EvaluationError, evaluate_cell
+from pipeline.cells.evaluate import evaluate_cell
+from pipeline.cells.looks import EvaluationError
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from sagsae.activations.language_models import load_language_model
@@ -185,25 +186,18 @@ def with_course(trained: Trained, **course: Any) -> dict[str, Any]:
     return evaluate_cell(**trained.arguments | {"train_info": info})[0]
 
 
-def test_training_that_diverged_is_the_first_reason_of_a_collapse(trained, measured):
-    said = "training diverged: R2 on its batches was below -1 from step 50 to 200 of 400"
-    assert measured[0]["collapsed"]
-    assert with_course(trained, diverged=said)["collapsed"] == [said, *measured[0]["collapsed"]]
-
-
-def test_the_step_at_which_the_error_jumped_is_a_flag_and_no_collapse(trained, measured):
+def test_the_course_of_the_training_is_told(trained, measured):
+    """That it diverged is the first reason of a collapse; a jump and a threshold are none."""
+    collapsed, said = measured[0]["collapsed"], "training diverged: R2 was below -1"
+    assert collapsed
+    assert with_course(trained, diverged=said)["collapsed"] == [said, *collapsed]
     errors = [5.0, 9.0, *[1.0] * 7, 1.4, 2.1, 1.2]  # the first tenth is the start
     rows = [{"step": 50 * i, "reconstruction": error} for i, error in enumerate(errors)]
-    assert with_course(trained, history=rows)["jumped"] == 500
-    assert with_course(trained, history=rows)["collapsed"] == measured[0]["collapsed"]
-    assert with_course(trained, history=rows[:10])["jumped"] is None
-    assert measured[0]["jumped"] is None
-
-
-def test_a_threshold_that_is_off_is_a_flag_and_no_collapse(trained, measured):
+    jumped = with_course(trained, history=rows)
+    assert (jumped["jumped"], jumped["collapsed"]) == (500, collapsed)
+    assert with_course(trained, history=rows[:10])["jumped"] is measured[0]["jumped"] is None
     fault = "the threshold gives L0 3.1 on calibration rows, k is 3"
-    found = with_course(trained, calibration={"l0": 3.1, "fault": fault})
-    assert found["threshold_off"]
-    assert found["collapsed"] == measured[0]["collapsed"]
-    assert not with_course(trained, calibration={"l0": 3.0})["threshold_off"]
-    assert not measured[0]["threshold_off"]
+    off = with_course(trained, calibration={"l0": 3.1, "fault": fault})
+    assert (off["threshold_off"], off["collapsed"]) == (True, collapsed)
+    sound = with_course(trained, calibration={"l0": 3.0})
+    assert not any(found["threshold_off"] for found in (sound, measured[0]))

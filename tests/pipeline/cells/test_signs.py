@@ -11,7 +11,7 @@ from torch import Tensor
 
 import sagsae
 from pipeline.cells import signs as stage
-from pipeline.cells.evaluate import EvaluationError
+from pipeline.cells.looks import EvaluationError
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS

@@ -13,7 +13,6 @@ from pipeline.study.sections import CellNameError
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
 from pipeline.tools.list_targets import main as list_targets
-from pipeline.tools.work import Rates, Workload
 from tests.pipeline.made_grid import configuration
 from tests.pipeline.study.test_recipes import faults
 
@@ -248,10 +247,3 @@ def test_settings_that_do_not_fit_each_other(changes, message):
     given = raw(RELU | {"variant": "jumprelu"}, TOPK | {"variant": "matryoshka_batchtopk"}, RELU)
     given["training"] |= changes
     assert [fault.partition(":")[0] for fault in faults(given)] == [f"training.{message}"]
-
-
-def test_a_step_without_a_gate_has_five_products():
-    study = Study.from_dict(raw(TOPK | {"ks": [8]}, GATED))
-    load = Workload(study, Rates.read())
-    gated, topk = (load.training(cell).training for cell in study.cells)
-    assert 5 * gated == 7 * topk

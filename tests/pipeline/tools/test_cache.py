@@ -13,7 +13,7 @@ from pipeline.__main__ import main
 from pipeline.jobs.cache import register
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
-from pipeline.tools.cache import READERS, entries
+from pipeline.tools.cache import entries
 from sagsae.files import FileLock
 from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study
 
@@ -106,31 +106,3 @@ def test_prune_keeps_what_a_job_holds(whole, capsys):
     assert used.folder.is_dir()
     assert made.folder.is_dir()
     assert whole.stores("train").is_dir()
-
-
-def test_damage_of_every_kind_is_found_and_mended(whole, capsys):
-    harmed = [
-        next(whole.cache.glob(pattern))
-        for pattern in (
-            "models/*/model/model.safetensors",
-            "texts/*/documents.parquet",
-            "tokens/*/contexts.safetensors",
-            "stores/m-train-*/data.zarr/resid/c.1.0",
-            "baselines/*/*.safetensors",
-        )
-    ]
-    assert tool("verify", "--cache", whole.cache) == 0
-    assert "7 entries read, 0 fault(s)" in capsys.readouterr().out
-    for file in harmed:
-        content = bytearray(file.read_bytes())
-        content[len(content) // 2] ^= 8
-        file.write_bytes(content)
-    assert tool("verify", "--cache", whole.cache) == 1
-    said = capsys.readouterr().out
-    assert "5 fault(s)" in said
-    for kind in READERS:
-        assert f"{whole.cache / kind}/" in said
-    for name in [line for line in said.splitlines() if line.startswith(str(whole.cache))]:
-        shutil.rmtree(name)
-    whole.make_all_but_cells()
-    assert tool("verify", "--cache", whole.cache) == 0

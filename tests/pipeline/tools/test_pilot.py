@@ -15,24 +15,23 @@ from pipeline.tools import pilot
 SMOKE = Path(__file__).resolve().parents[3] / "workflow" / "configs" / "smoke.yaml"
 
 
-def test_l0_between_two_lambdas_is_read_off_in_logarithms():
-    curve = {0.1: 100.0, 0.4: 25.0, 1.6: 5.0}
-    assert pilot.lambda_at(curve, 50) == pytest.approx(0.2)
-    assert pilot.lambda_at(curve, 25) == pytest.approx(0.4)
-
-
 @pytest.mark.parametrize(
-    ("curve", "l0"),
-    [({0.1: 100.0, 0.4: 25.0}, 101), ({0.1: 100.0, 0.4: 25.0}, 24), ({0.1: 0.0, 0.4: 0.0}, 5)],
+    ("curve", "l0", "lam"),
+    [
+        ({0.1: 100.0, 0.4: 25.0, 1.6: 5.0}, 50, 0.2),
+        ({0.1: 100.0, 0.4: 25.0, 1.6: 5.0}, 25, 0.4),
+        ({0.1: 100.0, 0.4: 25.0}, 101, math.nan),
+        ({0.1: 100.0, 0.4: 25.0}, 24, math.nan),
+        ({0.1: 0.0, 0.4: 0.0}, 5, math.nan),
+    ],
 )
-def test_nothing_is_extrapolated(curve, l0):
-    assert math.isnan(pilot.lambda_at(curve, l0))
+def test_l0_is_read_off_in_logarithms_and_nothing_is_extrapolated(curve, l0, lam):
+    assert pilot.lambdas_at(curve, [l0]) == [pytest.approx(lam, nan_ok=True)]
 
 
 def test_the_outermost_lambdas_leave_a_margin():
     curve = {lam: 10 / lam for lam in (0.01, 0.1, 1.0, 10.0)}
-    found = pilot.lambdas_of(curve, [16, 64, 120])
-    assert found == {16: 0.78, 64: 0.16, 120: 0.067}
+    assert pilot.lambdas_at(curve, [16, 64, 120]) == [0.78, 0.16, 0.067]
 
 
 @pytest.fixture

@@ -15,11 +15,12 @@ from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.study import Study
 from pipeline.tools import status
-from pipeline.tools.status import Status, cell_job
+from pipeline.tools.status import cell_job, lines, pace
 from sagsae.files import FileLock
 from tests.pipeline.made_grid import configuration
 
-TRAINS = "train small/mlp_out: 1,024/4,096 tokens, 8,181/s, ETA 3 min, loss 0.0834, L0 283.2\n"
+TRAINS = "train small/mlp_out: 1,024/4,096 tokens, 8,181/s, ETA 3 min, loss 0.0834, L0 283.2"
+FAILS = "error: the disk is full;\n  delete something"
 
 
 @pytest.fixture
@@ -29,17 +30,11 @@ def study(tmp_path) -> Study:
     return Study.from_dict(raw | {"cache": str(tmp_path / "cache"), "models": raw["models"][:1]})
 
 
-def written(path: str | Path, text: str = "{}", at: float | None = None) -> Path:
-    path = Path(path)
+def log(study: Study, *name: str, text: str, ago: float = 0.0) -> None:
+    path = Path(study.log(*name))
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    if at is not None:
-        os.utime(path, (at, at))
-    return path
-
-
-def log(study: Study, number: int, text: str, at: float | None = None) -> Path:
-    return written(study.log("cells", study.cells[number].path), text, at)
+    path.write_text(f"{text}\n")
+    os.utime(path, (time.time() - ago,) * 2)
 
 
 def finish(study: Study, number: int, at: float | None = None, lam: float | None = None) -> None:
@@ -53,82 +48,67 @@ def finish(study: Study, number: int, at: float | None = None, lam: float | None
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    lock = FileLock(written(path, ""))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
     lock.acquire()
     yield
     lock.release()
 
 
-def cell_lock(study: Study, number: int) -> Path:
-    return Path(study.metrics(study.cells[number])).with_name(".lock")
+@pytest.mark.parametrize(
+    ("text", "lam", "held", "expected"),
+    [
+        (FAILS, 0.05, False, ("finished", "")),
+        (TRAINS, 0.77, False, ("waiting", TRAINS)),
+        (TRAINS, None, True, ("running", TRAINS)),
+        (TRAINS, None, False, ("waiting", TRAINS)),
+        (f"{TRAINS}\n{FAILS}", None, False, ("failed", "the disk is full; delete something")),
+        ("Traceback (most):\n  x\nKeyError: 3", None, False, ("failed", "KeyError: 3")),
+    ],
+)
+def test_a_cell_by_its_log_its_metrics_and_its_lock(study, text, lam, held, expected):
+    """Metrics of another lambda are of another configuration."""
+    cell = study.cells[0]
+    log(study, "cells", cell.path, text=text)
+    if lam:
+        finish(study, 0, lam=lam)
+    lock = Path(study.metrics(cell)).with_name(".lock" if held else ".other")
+    with locked(lock):
+        job = cell_job(study, cell)
+    assert (job.state, job.said) == expected
 
 
-def text_of(study: Study, now: float | None = None) -> str:
-    return "\n".join(Status.of(study, time.time() if now is None else now).lines())
+def test_progress_is_what_stages_print(study, capsys):
+    Progress("train small/x, spliced", 4000, "tokens", every=0.0).update(500, "loss 0.2")
+    printed = capsys.readouterr().err.strip()
+    log(study, "cells", study.cells[0].path, text=printed)
+    assert cell_job(study, study.cells[0]).said == printed
 
 
-def job(study: Study):
-    return cell_job(study, study.cells[0])
+def test_the_pace_is_that_since_the_first_cell_of_this_run(study):
+    """One of four equal cells took 200 s since the first; two are left."""
+    with locked(Path(study.run_lock)):
+        start = Path(study.run_lock).stat().st_mtime
+        finish(study, 0, at=start + 100)
+        finish(study, 1, at=start + 200)
+        jobs = [cell_job(study, cell) for cell in study.cells]
+        assert pace(study, jobs, start, start + 300) == pytest.approx((3600 / 200, 2 * 200))
+        assert f"run:     process {os.getpid()} on " in "\n".join(lines(study, start + 300))
 
 
-class TestJob:
-    def test_it_is_finished_once_its_metrics_are_there(self, study):
-        log(study, 0, "error: of an earlier try\n")
-        finish(study, 0, at=1000.0)
-        assert (job(study).state, job(study).at) == ("finished", 1000.0)
-
-    def test_metrics_of_another_configuration_do_not_finish_it(self, study):
-        finish(study, 0, at=1000.0, lam=0.77)
-        assert job(study).state == "waiting"
-
-    def test_it_runs_while_somebody_holds_its_lock(self, study):
-        log(study, 0, TRAINS, at=1000.0)
-        with locked(cell_lock(study, 0)):
-            found = job(study)
-        assert (found.state, found.said) == ("running", TRAINS.strip())
-        assert job(study).state == "waiting"
-
-    def test_it_failed_where_its_log_ends_in_an_error(self, study):
-        log(study, 0, TRAINS + "error: the disk is full;\n  delete something\n")
-        assert (job(study).state, job(study).said) == (
-            "failed",
-            "the disk is full; delete something",
-        )
-
-    def test_progress_is_what_stages_print(self, study, capsys):
-        Progress("train small/x, spliced", 4000, "tokens", every=0.0).update(500, "loss 0.2")
-        printed = capsys.readouterr().err
-        log(study, 0, printed)
-        assert job(study).said == printed.strip()
-
-
-class TestStudy:
-    def test_the_pace_is_that_since_the_first_cell_of_this_run(self, study):
-        """One of four equal cells took 200 s since the first; two are left."""
-        with locked(Path(study.run_lock)):
-            start = Path(study.run_lock).stat().st_mtime
-            finish(study, 0, at=start + 100)
-            finish(study, 1, at=start + 200)
-            found = Status.of(study, start + 300)
-            assert found.pace() == pytest.approx((3600 / 200, 2 * 200))
-        assert found.run == f"process {os.getpid()} on {os.uname().nodename}"
-
-    def test_jobs_of_other_stages_are_told(self, study):
-        now = time.time()
-        dump = "dump small-train: 8,192/81,920 rows, 4,100/s, ETA 18 s, 5,100 model tokens/s\n"
-        written(study.log("dump", "small-train"), dump)
-        written(study.log("tokens", "small-train"), "error: no text\n")
-        written(study.log("dump", "small-heldout"), dump, at=now - 500)
-        text = text_of(study, now)
-        assert f"running:\n  dump/small-train\n    {dump}" in text
-        assert "failed:\n  tokens/small-train\n    no text\n" in text
-        assert "heldout" not in text
-
-    def test_what_failed_is_listed_with_its_log(self, study):
-        failed = log(study, 0, "error: too hot\n", at=time.time() - 700)
-        text = text_of(study)
-        assert "0 of 4 cells finished, 0 running, 1 failed, 3 waiting" in text
-        assert f"{study.cells[0].path}\n    too hot\n    {failed} (written 11 min ago)" in text
+def test_what_runs_and_what_failed_is_listed_with_its_log(study):
+    dump = "dump small-train: 8,192/81,920 rows, 4,100/s, ETA 18 s, 5,100 model tokens/s"
+    log(study, "dump", "small-train", text=dump)
+    log(study, "dump", "small-heldout", text=dump, ago=500)
+    log(study, "tokens", "small-train", text="error: no text")
+    name = study.cells[0].path
+    log(study, "cells", name, text="error: too hot", ago=700)
+    text = "\n".join(lines(study, time.time()))
+    assert "0 of 4 cells finished, 0 running, 1 failed, 3 waiting" in text
+    assert f"running:\n  dump/small-train\n    {dump}" in text
+    shown = f"{name}\n    too hot\n    {study.log('cells', name)} (written 11 min ago)"
+    assert f"failed:\n  {shown}\n  tokens/small-train\n    no text\n" in text
+    assert "heldout" not in text
 
 
 def test_a_finished_study_says_so(study, tmp_path, monkeypatch, capsys):

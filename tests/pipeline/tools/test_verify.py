@@ -18,6 +18,10 @@ from pipeline.jobs.stage import run_stage
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from pipeline.tools.verify import verify
+from tests.pipeline.made_dial import make_dials
+from tests.pipeline.made_grid import make_grid
+from tests.pipeline.made_probes import make_probes
+from tests.pipeline.made_signs import make_signs
 from tests.pipeline.whole_study import CELL, WholeStudy, configuration, make_whole_study
 
 
@@ -79,22 +83,6 @@ def test_what_is_not_made_yet_is_no_fault(whole, tmp_path):
     assert not nothing.sound
 
 
-@pytest.mark.parametrize("sections", [{"dial": {"contexts": 4}}, {"probe": {}}, {"signs": {}}])
-def test_files_of_looks_are_read_too(whole, sections):
-    sides = {"candidate": {"variant": "sagsae_tied", "width": 24}}
-    sides["baseline"] = {"variant": "sagsae_tied", "width": 24}
-    raw = configuration(whole.root.parent) | {"comparisons": [sides]} | sections
-    study = Study.from_dict(raw)
-    files = [Path(study.look_file(kind, look)) for kind in sections for look in study.looks[kind]]
-    assert set(files) <= set(verify(study).absent)
-    file = files[0]
-    file.parent.mkdir(parents=True)
-    file.write_text("{}")
-    (fault,) = verify(study).faults
-    assert fault.file == file
-    assert str(fault).endswith(f"to mend it: delete {file}, and run snakemake again\n")
-
-
 def test_another_configuration(whole):
     cells = {f"cells/{cell.path}/metrics.json" for cell in whole.study.cells}
     text = {"source": {"kind": "random", "documents": 151, "words": 20}}
@@ -111,22 +99,19 @@ def test_another_configuration(whole):
         assert problems(changed(whole, **sections)).keys() == expected
 
 
-def test_a_manifest_of_other_rows(whole):
-    manifest = Path(whole.study.manifest("m", "train"))
-    write_json(manifest, read_json(manifest) | {"sha256": "0" * 64})
-    assert "the first 512 rows of" in problems(whole.study)["manifests/m-train.json"]
-
-
-def test_baselines_of_another_store(whole):
-    path = Path(whole.study.baselines("m"))
-    record = read_json(path)
-    write_json(path, record | {"made_from": record["made_from"] | {"heldout": "0" * 64}})
-    assert "computed on another heldout store" in problems(whole.study)["baselines/m.json"]
-
-
-def test_a_sound_file_of_another_kind(whole):
-    write_json(whole.root / "baselines/m.json", {"purpose": "none"})
-    assert "made for another configuration" in problems(whole.study)["baselines/m.json"]
+@pytest.mark.parametrize(
+    ("record", "changes", "problem"),
+    [
+        ("manifests/m-train.json", {"sha256": "0" * 64}, "the first 512 rows of"),
+        ("baselines/m.json", {"made_from": {"baselines": None}}, "made for another configuration"),
+        ("baselines/m.json", {"made_from": {"heldout": "0"}}, "computed on another heldout store"),
+    ],
+)
+def test_a_sound_record_that_does_not_belong_here(whole, record, changes, problem):
+    content = read_json(whole.root / record)
+    merged = {key: content[key] | of if isinstance(of, dict) else of for key, of in changes.items()}
+    write_json(whole.root / record, content | merged)
+    assert problem in problems(whole.study)[record]
 
 
 def test_the_users_own_model_folder_is_never_to_be_deleted(whole, tmp_path):
@@ -166,3 +151,51 @@ def test_the_command_line(whole, capsys):
     said = capsys.readouterr().out
     assert f"to mend it: delete {whole.cell()}/metrics.json, and run snakemake again" in said
     assert "study small: 1 FAULT(S); " in said
+
+
+# Files of jobs that look into cells -------------------------------------------------------
+
+PLACES = {"models": ["small"], "hookpoints": ["mlp_out"]}
+MAKERS = {"dial": make_dials, "probe": make_probes, "signs": make_signs}
+
+
+@pytest.fixture(params=list(MAKERS))
+def looked(request, tmp_path) -> tuple[Study, Path]:
+    """A study with one file of such a job."""
+    study = make_grid(tmp_path, hookpoints=["mlp_out"], **{request.param: PLACES})
+    MAKERS[request.param](study)
+    (look,) = study.looks[request.param]
+    return study, Path(study.look_file(request.param, look))
+
+
+def problem(study: Study, file: Path) -> str:
+    """The one fault of the file."""
+    (fault,) = [fault for fault in verify(study).faults if fault.file == file]
+    return fault.problem
+
+
+def test_a_sound_file_and_a_damaged_one(looked):
+    study, file = looked
+    assert verify(study).sound["looks into cells"] == 1
+    file.write_text(file.read_text().replace('"model": "small"', '"model": "large"', 1))
+    assert "edited or damaged" in problem(study, file)
+
+
+def test_a_file_of_another_configuration_is_named(looked):
+    study, file = looked
+    other = study.config.model_dump() | {"results": study.run.results}
+    other["dump"]["heldout_rows"] += 1
+    other["evaluation"]["lr_contexts"] += 1
+    assert "made for another configuration: spec" in problem(Study.from_dict(other), file)
+
+
+def test_a_cell_that_was_trained_again_is_named(looked):
+    study, file = looked
+    (spec,) = (spec for specs in study.looks.values() for spec in specs.values())
+    cell = spec.candidate[0] if study.looks["dial"] else spec.cells[3]
+    metrics = read_json(study.metrics(cell))
+    changed = metrics["made_from"] | {"weights_sha256": "6" * 64}
+    write_json(study.metrics(cell), metrics | {"made_from": changed})
+    assert problem(study, file) == f"{file}: made with weights that {cell.path} no longer has"
+    Path(study.metrics(cell)).unlink()
+    assert verify(study).sound["looks into cells"] == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.cells.browser.latents import CellShown, LatentsShown
+from pipeline.cells.browser.latents import LatentsShown
 from pipeline.cells.browser.page import Vocabulary, write_page, write_script
 from pipeline.jobs.json_files import write_json
 from pipeline.study.cell import Cell
@@ -120,8 +120,9 @@ def write(
     )
     sae = build(made.cell.variant, D, made.cell.width)
     sae.params["theta" if made.cell.variant != "gated" else "b_gate"].fill_(0.02)
-    shown = CellShown(metrics, rival, near, sae)
-    latents = LatentsShown(shown, made.profiles, made.promoted, made.tokens, dials or [])
+    beside = (rival, near) if rival else None
+    given = made.profiles, made.promoted, made.tokens, dials or []
+    latents = LatentsShown(metrics, sae, beside, *given)
     vocabulary = Vocabulary(np.arange(2_000))
     size = latents.write(folder, vocabulary) + write_script(folder, "vocabulary", made.texts)
     write_json(folder / SHOWN_CELL, latents.summary | {"spec": "0" * 16, "bytes": size})

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import sagsae
 from pipeline.__main__ import main as run
-from pipeline.cells.evaluate import EvaluationError
+from pipeline.cells.looks import EvaluationError
 from pipeline.jobs.json_files import canonical, read_json
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study

@@ -1,1 +1,0 @@
-"""Training curves in W&B, TensorBoard and MLflow while cells train."""
