@@ -38,11 +38,14 @@ test-all: $(VENV)/.ready-dev $(PEERS)/.ready $(CUDA)/.ready ## every test, and w
 test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
-test-gpu: $(VENV)/.ready-dev ## all that needs a GPU, in about five minutes on one: tests, a step's and a dump's speed
+test-gpu: $(VENV)/.ready-dev ## the first half hour on a GPU: tests, then a page of figures beside what is expected
 	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "PyTorch finds no GPU here: nothing was tested. Run make test-gpu on a machine with one.")'
+	nvidia-smi -L
 	$(BIN)/python -m pytest tests/gpu
-	$(BIN)/python -m benchmarks.gpu_step
+	$(BIN)/python -m benchmarks.card
 	$(BIN)/python -m benchmarks.dump --device cuda --batches 32 --rows 65536 --rounds 3
+	$(BIN)/snakemake --cores all --resources gpu=1 --configfile workflow/configs/smoke.yaml --config device=cuda results=results-gpu
+	$(BIN)/snakemake --cores all --resources gpu=2 --configfile workflow/configs/smoke.yaml --config device=cuda jobs_per_gpu=2 results=results-gpu-shared
 
 test-slurm: $(VENV)/.ready-dev ## studies on a SLURM that it sets up for itself (needs Debian's slurm-wlm and munge); half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm --slurm -s
@@ -66,7 +69,7 @@ bench: $(VENV)/.ready-dev $(PEERS)/.ready ## every benchmark, with other librari
 	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python --threads 1
 	$(BIN)/python -m benchmarks.families --peers $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.width --threads 1
-	$(BIN)/python -m benchmarks.gpu_step
+	$(BIN)/python -m benchmarks.card
 	$(BIN)/python -m benchmarks.stream
 	$(BIN)/python -m benchmarks.dump --model smollm2-135m
 	$(BIN)/python -m benchmarks.dump --model gemma3-270m

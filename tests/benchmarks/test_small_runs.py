@@ -8,16 +8,17 @@ import pytest
 import torch
 
 from benchmarks import (
+    card,
     codecs,
     dial,
     evaluation,
     families,
-    gpu_step,
     machine,
     step,
     stream,
     width,
 )
+from sagsae.autoencoders.registry import VARIANTS
 from tests.peers import environment
 from tests.sagsae.evaluation.samples import tiny_model
 
@@ -99,5 +100,12 @@ def test_steering(printed, monkeypatch):
 
 @pytest.mark.parametrize("name", ["gated", "sagsae_tied"])
 def test_bfloat16_agrees_with_float64(name):
-    error = gpu_step.gradient_error(name, "cpu", d=32, width=128, batch=256, fused=False)
+    error = card.gradient_error(name, torch.device("cpu"), d=32, width=128, batch=256)
     assert 1e-3 < error < 0.1
+
+
+def test_the_first_half_hour_on_a_card(printed):
+    """Here on a CPU, which continues trainings as a card should."""
+    out = printed(card, "--device", "cpu", "--small")
+    assert out.count("| equal ") == 2 * len(VARIANTS)
+    assert re.search(rf"^\| stream of a store, d 16 +\| {NUMBER} GB/s", out, re.MULTILINE)
