@@ -72,7 +72,7 @@ class Measures:
         return self._scope
 
     def metrics(self) -> dict[Cell, CellMetrics]:
-        """Of each cell of the grid, in sorted order."""
+        """The metrics of each cell of the grid, in sorted order."""
         found = {metrics.cell: metrics for metrics in self._validated("cells", CellMetrics)}
         return {cell: found[cell] for cell in sorted(self.scope.grid)}
 

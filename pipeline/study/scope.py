@@ -84,7 +84,7 @@ class Scope(BaseModel):
 
     @cached_property
     def digest(self) -> str:
-        """Of all that a number hangs on: not of words for readers."""
+        """Digest of all that a number hangs on. Words for readers are not in it."""
         return digest(self.model_dump(exclude={"study", "note"}))
 
     def jobs(self, kind: str) -> dict[str, dict[str, str]]:

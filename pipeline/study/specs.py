@@ -24,7 +24,7 @@ from sagsae.training.recipe import SETTINGS, Recipe, uses
 
 
 class AssetSpec(Spec):
-    """Of a model's folder."""
+    """What a model's folder depends on."""
 
     revision: int = 2
     model: ModelSource
@@ -32,7 +32,7 @@ class AssetSpec(Spec):
 
 
 class TextSpec(Spec):
-    """Of the documents."""
+    """What the documents depend on."""
 
     revision: int = 2
     text: AnyText
@@ -40,7 +40,7 @@ class TextSpec(Spec):
 
 
 class TokenSpec(Packing, Spec):
-    """Of the contexts of one split for one model."""
+    """What the contexts of one split depend on, for one model."""
 
     revision: int = 2
     asset: str
@@ -56,7 +56,7 @@ class TokenSpec(Packing, Spec):
 
 
 class DumpSpec(Spec):
-    """Of one activation store."""
+    """What one activation store depends on."""
 
     revision: int = 2
     model: TappedModel
@@ -75,7 +75,7 @@ class DumpSpec(Spec):
 
 
 class BaselineSpec(Spec):
-    """Of a model's own and ablated losses."""
+    """What a model's own and ablated losses depend on."""
 
     revision: int = 3
     stores: list[str]
@@ -86,7 +86,7 @@ class BaselineSpec(Spec):
 
 
 class TrainSpec(Spec):
-    """Of one cell's training."""
+    """What one cell's training depends on."""
 
     revision: int = 3
     cell: Cell
@@ -114,7 +114,7 @@ class TrainSpec(Spec):
 
 
 class EvaluateSpec(Spec):
-    """Of the evaluation of one model's cells."""
+    """What the evaluation of one model's cells depends on."""
 
     revision: int = 3
     baselines: str
@@ -123,7 +123,7 @@ class EvaluateSpec(Spec):
 
 
 class ExportSpec(Spec):
-    """Of one cell for SAELens: what its configuration says of language model and text."""
+    """What the export of one cell for SAELens says of language model and text."""
 
     revision: int = 1
     cell: Cell

@@ -259,7 +259,7 @@ class Study(Outputs):
         return {name: digest(spec) for name, spec in specs.items()}
 
     def export_spec(self, cell: Cell) -> ExportSpec:
-        """Of the job that exports a cell."""
+        """What the job that exports a cell depends on."""
         model = self.model_named(cell.model)
         return ExportSpec(
             cell=cell,
@@ -272,7 +272,7 @@ class Study(Outputs):
         )
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
-        """Of one seed of one synthetic protocol."""
+        """What one seed of one synthetic protocol depends on."""
         size = self.config.synthetic.size
         return SyntheticSpec(protocol=protocol, seed=seed, size=size)
 

@@ -27,7 +27,7 @@ class Synthetic(Section):
 
 
 class SyntheticSpec(Spec):
-    """Of one seed of one synthetic protocol."""
+    """What one seed of one synthetic protocol depends on."""
 
     revision: int = 3
     protocol: str
