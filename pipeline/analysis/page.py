@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from pandas.io.formats.style import Styler
 
-from pipeline.analysis.columns import Column, Form
+from pipeline.analysis.columns import Column, Form, resolved
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.numbers import format_number, with_error
 from pipeline.analysis.table import Table, table_of
@@ -134,7 +134,7 @@ def parts_of(table: Table, rows: pd.DataFrame, scope: Scope) -> list[Part]:
 
 def _cut(table: Table, rows: pd.DataFrame, scope: Scope) -> Iterator[Grid]:
     columns = list(table.shown(scope, list(map(str, rows))))
-    by = [column for column in table.cut_by if column.name in rows]
+    by = [column for column in resolved(table.by) if column.name in rows]
     groups = rows.groupby([column.name for column in by], sort=False) if by else [((), rows)]
     for values, part in groups:
         words = (_named(*named, scope) for named in zip(by, values, strict=True))
@@ -146,7 +146,7 @@ def _named(column: Column, value: Any, scope: Scope) -> str:
     """What the value of a column adds to a title: a recipe only where there are several."""
     if column.name == "recipe" and not scope.several:
         return ""
-    return text_of(value, column.form or str)
+    return text_of(value, column.title or column.form or str)
 
 
 def grid(rows: pd.DataFrame, columns: Sequence[Column], title: str) -> Grid:

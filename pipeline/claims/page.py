@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.limits import limits
 from pipeline.analysis.page import Part, parts_of, write_page
+from pipeline.analysis.report import limits
 from pipeline.analysis.table import tables_from
 from pipeline.analysis.tables.cells import CELLS
 from pipeline.claims.load import load

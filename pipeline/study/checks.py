@@ -14,11 +14,11 @@ from pipeline.study.grid import axes_of, cells_of
 from pipeline.study.looks import unknown_names
 from pipeline.study.probe import probe_faults
 from pipeline.study.recipes import home, recipe_faults
-from pipeline.study.sections import LARGEST_WIDTH, CellNameError
+from pipeline.study.sections import ELSEWHERE, LARGEST_WIDTH, CellNameError
 from pipeline.study.signs import signs_faults
 from pipeline.study.study_config import StudyConfig, text_sources
 from pipeline.study.training import DEFAULT_RECIPE
-from sagsae.autoencoders.registry import ELSEWHERE, VARIANTS, K, knobs
+from sagsae.autoencoders.registry import VARIANTS, K, knobs
 
 # Those of a model that names none of its own.
 STANDARD_HOOKPOINTS = ("mlp_out", "attn", "resid")

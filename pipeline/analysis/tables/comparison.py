@@ -11,14 +11,7 @@ from pipeline.analysis.columns import DOMINANCE, Column
 from pipeline.analysis.columns import SIDES as BOTH
 from pipeline.analysis.numbers import matched_column, sweep_label, times, variant_label
 from pipeline.analysis.table import Table
-from pipeline.analysis.tables.sweeps import (
-    Metrics,
-    Sweeps,
-    joined_reasons,
-    named_collapses,
-    sweeps_of,
-    with_se,
-)
+from pipeline.analysis.tables.sweeps import Metrics, Sweeps, collapses, joined, sweeps_of, with_se
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.autoencoders.registry import equal_knobs_compare
@@ -26,15 +19,13 @@ from sagsae.comparison.dead_latents import DeadReduction, dead_reduction
 from sagsae.comparison.dominance import dominance, matched, overlap
 
 SIDES = ("candidate", "baseline")
-ASKED = tuple(f"{side}_{what}" for side in SIDES for what in ("variant", "width"))
-QUESTION = ("recipe", "model", "hookpoint", *ASKED)
-# Columns of tables that do not depend on the matched L0 asked for. ``answer`` has more.
+# Which sweeps are compared, and where.
+QUESTION = ["recipe", "model", "hookpoint", *BOTH.split()]
+# What does not depend on the matched L0 asked for.
 ANSWERS = (
-    *("candidate_seeds", "baseline_seeds", "overlap_lo", "overlap_hi", "overlap_reason"),
-    *("dominates", "p_dominance", "p_reason", "min_gap", "min_gap_se", "min_gap_l0"),
-    *("mean_gap", "mean_gap_se", "max_gap"),
-    *("dead_reduction", "dead_ceiling", "dead_floored", "dead_points"),
-    *("dead_left_out", "dead_reason", "collapsed"),
+    "candidate_seeds baseline_seeds overlap_lo overlap_hi overlap_reason dominates p_dominance "
+    "p_reason min_gap min_gap_se min_gap_l0 mean_gap mean_gap_se max_gap dead_reduction "
+    "dead_ceiling dead_floored dead_points dead_left_out dead_reason collapsed"
 )
 GAP = "A gap is candidate minus baseline over the L0 that both reach; ± is one standard error."
 
@@ -51,13 +42,25 @@ def matched_shown(spec: Scope) -> list[Column]:
     return columns
 
 
-FEWER_DEAD = Column("dead_reduction", "Fewer dead", times)
+def answers(spec: Scope) -> list[str]:
+    """The columns that compare two sweeps, those of each matched L0 with standard errors."""
+    columns = ANSWERS.split()
+    for name in (column.name for column in matched_shown(spec)):
+        columns += [name] if name.endswith("_reason") else [name, f"{name}_se"]
+    return columns
+
+
 COMPARISON = Table(
     "comparison",
     "Comparisons",
     reads=GAP,
     by=["comparison recipe"],
-    columns=["model hookpoint", BOTH, DOMINANCE, FEWER_DEAD, "collapsed", matched_shown],
+    columns=[
+        f"model hookpoint {BOTH} {DOMINANCE}",
+        Column("dead_reduction", "Fewer dead", times),
+        "collapsed",
+        matched_shown,
+    ],
     texts="p_reason dead_reason l0_*_reason",
 )
 
@@ -73,42 +76,24 @@ def comparison_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     for number, item in enumerate(spec.comparisons, start=1):
         for recipe, places in spec.trained.items():
             pairs = [spec.sides(item, recipe, *place) for place in places]
-            own = {key for pair in pairs for key in pair if key.recipe == recipe}
-            if spec.several and sweeps.keys().isdisjoint(own):
-                continue
-            for pair in pairs:
-                row = {"comparison": number}
-                rows.append(row | question(recipe, *pair) | answer(sweeps, *pair, item.matched_l0))
-    columns = ["comparison", *QUESTION, *ANSWERS, *matched_columns(spec.matched_levels)]
-    return pd.DataFrame(rows, columns=columns)
+            trained = {key for pair in pairs for key in pair if key.recipe == recipe}
+            if not spec.several or not sweeps.keys().isdisjoint(trained):
+                answered = (compared(sweeps, recipe, *pair, item.matched_l0) for pair in pairs)
+                rows += [{"comparison": number} | row for row in answered]
+    return pd.DataFrame(rows, columns=["comparison", *QUESTION, *answers(spec)])
 
 
-def question(recipe: str, candidate: SweepKey, baseline: SweepKey) -> dict[str, Any]:
-    """The columns that say which two sweeps are compared, where, and under which recipe."""
-    sides = (candidate.variant, candidate.width, baseline.variant, baseline.width)
-    return dict(zip(QUESTION, (recipe, *candidate[:2], *sides), strict=True))
-
-
-def matched_columns(levels: Sequence[float]) -> list[str]:
-    """Columns of each matched L0: both sides with their errors, metric by metric, and a reason."""
-    columns = []
-    for l0 in levels:
-        sides = [matched_column(l0, metric, side) for metric in SWEPT for side in SIDES]
-        columns += [side + end for side in sides for end in ("", "_se")]
-        columns.append(f"l0_{l0:g}_reason")
-    return columns
-
-
-def answer(
-    sweeps: Sweeps, candidate: SweepKey, baseline: SweepKey, levels: Sequence[float]
+def compared(
+    sweeps: Sweeps, recipe: str, candidate: SweepKey, baseline: SweepKey, levels: Sequence[float]
 ) -> dict[str, Any]:
-    """Columns that compare two sweeps, at some matched L0 too. A sweep that is not there leaves a
-    reason."""
-    keys = (candidate, baseline)
+    """A row that compares two sweeps under a recipe, at some matched L0 too. A sweep that is not
+    there leaves a reason."""
+    keys = candidate, baseline
+    asked = (recipe, *candidate[:2], *(end for key in keys for end in (key.variant, key.width)))
+    row: dict[str, Any] = dict(zip(QUESTION, asked, strict=True))
     if missing := [sweep_label(key.variant, key.width) for key in keys if key not in sweeps]:
-        reason = f"the grid has no {' and no '.join(missing)} here"
-        none = dict.fromkeys(("dead_floored", "dead_points", "dead_left_out"), 0)
-        return {"overlap_reason": reason} | none
+        row |= dict.fromkeys(("dead_floored", "dead_points", "dead_left_out"), 0)
+        return row | {"overlap_reason": f"the grid has no {' and no '.join(missing)} here"}
     sides = sweeps[candidate], sweeps[baseline]
     verdict = dominance(*sides)
     if equal_knobs_compare(candidate.variant, baseline.variant):
@@ -116,23 +101,17 @@ def answer(
     else:
         names = " and ".join(variant_label(key.variant) for key in keys)
         dead = DeadReduction(reason=f"an equal lambda or k means different things to {names}")
-    row: dict[str, Any] = {
-        "candidate_seeds": sides[0].seeds,
-        "baseline_seeds": sides[1].seeds,
-        **{f"overlap_{name}": value for name, value in vars(overlap(*sides)).items()},
-        **vars(verdict),
-        **vars(verdict.bootstrap),
-        "overlap_reason": verdict.reason,
-        "p_dominance": verdict.bootstrap.probability,
-        "p_reason": verdict.bootstrap.reason,
-        **{f"dead_{name}": value for name, value in vars(dead).items()},
-        "dead_reduction": dead.factor,
-        "collapsed": named_collapses(sides),
-    }
+    row |= {f"{name}_seeds": side.seeds for name, side in zip(SIDES, sides, strict=True)}
+    row |= {f"overlap_{name}": value for name, value in vars(overlap(*sides)).items()}
+    row |= {f"dead_{name}": value for name, value in vars(dead).items()}
+    row |= vars(verdict) | vars(verdict.bootstrap)
+    row |= {"overlap_reason": verdict.reason, "p_reason": verdict.bootstrap.reason}
+    row |= {"p_dominance": verdict.bootstrap.probability, "dead_reduction": dead.factor}
+    row["collapsed"] = joined(collapses(*sides).values())
     for l0 in levels:
-        found = {metric: matched(*sides, metric, l0) for metric in SWEPT}
-        for metric, values in found.items():
+        values = {metric: matched(*sides, metric, l0) for metric in SWEPT}
+        for metric, value in values.items():
             for side in SIDES:
-                row |= with_se(matched_column(l0, metric, side), getattr(values, side))
-        row[f"l0_{l0:g}_reason"] = joined_reasons(one.reason for one in found.values())
+                row |= with_se(matched_column(l0, metric, side), getattr(value, side))
+        row[f"l0_{l0:g}_reason"] = joined(value.reason for value in values.values())
     return row

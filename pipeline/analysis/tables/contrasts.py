@@ -12,11 +12,12 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.columns import SIDES, Column
+from pipeline.analysis.columns import SIDES as BOTH
+from pipeline.analysis.columns import Column
 from pipeline.analysis.numbers import signed
 from pipeline.analysis.table import Table
-from pipeline.analysis.tables import comparison
-from pipeline.analysis.tables.sweeps import Metrics, joined_reasons, keys_under, sweeps_of
+from pipeline.analysis.tables.comparison import QUESTION, SIDES, answers, compared
+from pipeline.analysis.tables.sweeps import Metrics, joined, keys_under, sweeps_of
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.comparison.contrasts import contrast, shared_runs
@@ -24,16 +25,16 @@ from sagsae.comparison.sweeps import Sweep
 
 # Kinds of contrast.
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
-# Kind -> (candidate, baseline) at equal width. Widths: a variant at H and at 2H.
-PAIRS = {
-    TYING: (("sagsae_sym", "sagsae"), ("sagsae_tied", "sagsae_sym"), ("sagsae_tied", "sagsae")),
-    ABLATION: (
-        ("sagsae_sym", "sagsae_noaux"),
-        ("sagsae_tied", "sagsae_noaux"),
-        ("sagsae_sym", "sagsae_onesided"),
-        ("sagsae_tied", "sagsae_onesided"),
-    ),
-}
+# Kind, candidate and baseline at equal width. Widths: a variant at H and at 2H.
+PAIRS = (
+    (TYING, "sagsae_sym", "sagsae"),
+    (TYING, "sagsae_tied", "sagsae_sym"),
+    (TYING, "sagsae_tied", "sagsae"),
+    (ABLATION, "sagsae_sym", "sagsae_noaux"),
+    (ABLATION, "sagsae_tied", "sagsae_noaux"),
+    (ABLATION, "sagsae_sym", "sagsae_onesided"),
+    (ABLATION, "sagsae_tied", "sagsae_onesided"),
+)
 # What follows the metric in a column -> the field of a `Contrast`.
 PER_METRIC = {
     "candidate": "candidate",
@@ -44,13 +45,14 @@ PER_METRIC = {
     "delta_max": "max_abs",
 }
 CONTRASTED = ("l0", *SWEPT)
+COUNTS = ["pairs", "intact_pairs", *(f"{side}_collapsed" for side in SIDES), "pairs_reason"]
 CONTRASTS = Table(
     "contrasts",
     "Tying, ablations, width",
     reads="Δ is candidate minus baseline at equal lambda and seed.",
     by=["kind recipe"],
     columns=[
-        f"model hookpoint {SIDES} pairs",
+        f"model hookpoint {BOTH} pairs",
         Column("r2_delta_abs", "Mean |ΔR2|"),
         Column("r2_delta", "ΔR2", signed),
         Column("l0_delta", "ΔL0", signed),
@@ -66,26 +68,26 @@ CONTRASTS = Table(
 def contrast_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     """One row per (recipe, pair of sweeps, model, hookpoint): at equal lambda and seed, and at
     equal L0. Differences are over the ``intact_pairs`` of runs, of which neither side collapsed."""
-    sweeps, rows = sweeps_of(metrics), []
-    for recipe in spec.trained:
-        for kind, candidate, baseline in _pairs(keys_under(recipe, sweeps, spec)):
-            row = {"kind": kind} | comparison.question(recipe, candidate, baseline)
-            row |= _at_equal_lambda(sweeps[candidate], sweeps[baseline])
-            rows.append(row | comparison.answer(sweeps, candidate, baseline, spec.matched_levels))
+    sweeps = sweeps_of(metrics)
+    rows = [
+        {"kind": kind}
+        | compared(sweeps, recipe, candidate, baseline, spec.matched_levels)
+        | _at_equal_lambda(sweeps[candidate], sweeps[baseline])
+        for recipe in spec.trained
+        for kind, candidate, baseline in _pairs(keys_under(recipe, sweeps, spec))
+    ]
     deltas = [f"{metric}_{what}" for metric in CONTRASTED for what in PER_METRIC]
-    counts = ["pairs", "intact_pairs", "candidate_collapsed", "baseline_collapsed", "pairs_reason"]
-    columns = ["kind", *comparison.QUESTION, *counts, *deltas, *comparison.ANSWERS]
-    return pd.DataFrame(rows, columns=[*columns, *comparison.matched_columns(spec.matched_levels)])
+    return pd.DataFrame(rows, columns=["kind", *QUESTION, *COUNTS, *deltas, *answers(spec)])
 
 
 def _pairs(under: Collection[SweepKey]) -> Iterator[tuple[str, SweepKey, SweepKey]]:
     """Kind, candidate and baseline among the sweeps under one recipe."""
     known = {(*key[:3], key.width): key for key in under}
-    for kind, variants in PAIRS.items():
-        for candidate, baseline in variants:
-            for key in (key for key in under if key.variant == candidate):
-                if other := known.get((*key[:2], baseline, key.width)):
-                    yield kind, key, other
+    for kind, candidate, baseline in PAIRS:
+        for key in under:
+            other = known.get((*key[:2], baseline, key.width))
+            if key.variant == candidate and other:
+                yield kind, key, other
     for key in under:
         if other := known.get((*key[:3], 2 * key.width)):
             yield WIDTH, key, other
@@ -93,14 +95,14 @@ def _pairs(under: Collection[SweepKey]) -> Iterator[tuple[str, SweepKey, SweepKe
 
 def _at_equal_lambda(candidate: Sweep, baseline: Sweep) -> dict[str, Any]:
     runs = set(shared_runs(candidate, baseline))
-    found = {metric: contrast(candidate, baseline, metric) for metric in CONTRASTED}
+    contrasts = {metric: contrast(candidate, baseline, metric) for metric in CONTRASTED}
     row: dict[str, Any] = {
-        f"{metric}_{what}": getattr(values, field)
-        for metric, values in found.items()
-        for what, field in PER_METRIC.items()
+        f"{metric}_{what}": getattr(values, name)
+        for metric, values in contrasts.items()
+        for what, name in PER_METRIC.items()
     }
-    for side, sweep in zip(comparison.SIDES, (candidate, baseline), strict=True):
+    for side, sweep in zip(SIDES, (candidate, baseline), strict=True):
         shared = (cell for cell in sweep.cells if (cell.lam, cell.seed) in runs)
         row[f"{side}_collapsed"] = sum(bool(cell.collapsed) for cell in shared)
-    reason = joined_reasons(values.reason for values in found.values())
-    return row | {"pairs": len(runs), "intact_pairs": found["l0"].pairs, "pairs_reason": reason}
+    reason = joined(values.reason for values in contrasts.values())
+    return row | {"pairs": len(runs), "intact_pairs": contrasts["l0"].pairs, "pairs_reason": reason}

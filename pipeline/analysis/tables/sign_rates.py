@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.analysis.table import Table
-from pipeline.analysis.tables.all_sweeps import ALL_SWEEPS
+from pipeline.analysis.tables.ranking import ALL_SWEEPS
 from pipeline.analysis.tables.sweeps import Sweeps, by_place
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
@@ -20,17 +19,14 @@ from sagsae.comparison.sign_rates import mean_difference, sign_rate
 
 # Measure -> 1 where higher is better, -1 where lower is.
 MEASURES = {"r2": 1, "loss_added": -1, "kl": -1, "accuracy_1": 1}
-COLUMNS = (
-    *("family", "variant", "recipe", "l0", "measure", "model", "hookpoint", "width", "multiple"),
-    *("seeds", "value", "one_sided", "difference", "difference_low", "difference_high"),
-    *("equal_within", "rate", "rate_low", "rate_high", "bound", "widths"),
-)
-WHOLE = ("width", "seeds")
+ORDER = ["family", "variant", "recipe", "l0", "measure"]
 SIGN_RATES = Table(
     "sign_rates",
     "What a sign is worth in width",
     reads="Rate: the width at which one side does as well as two, over the width of two. An "
     "interval holds 95 % of draws of seeds; an empty end lies beyond the widths trained.",
+    header="family variant recipe l0 measure model hookpoint width multiple seeds value one_sided "
+    "difference difference_low difference_high equal_within rate rate_low rate_high bound widths",
     by=["recipe l0 family measure"],
     columns=[
         "model hookpoint width multiple seeds value one_sided difference difference_low",
@@ -41,7 +37,7 @@ SIGN_RATES = Table(
 
 
 @SIGN_RATES.made_from(ALL_SWEEPS)
-def sign_rate_table(sweeps: Sweeps, probed: Sweeps, spec: Scope) -> pd.DataFrame:
+def sign_rate_table(sweeps: Sweeps, probed: Sweeps, spec: Scope) -> list[dict[str, Any]]:
     """One row per (family, recipe, matched L0, measure, model, hookpoint, two-sided width).
 
     A rate needs two widths of the one-sided form under the same recipe, or where that form has the
@@ -55,45 +51,38 @@ def sign_rate_table(sweeps: Sweeps, probed: Sweeps, spec: Scope) -> pd.DataFrame
     """
     rows = []
     for recipe, here in by_place(sweeps, spec):
-        for key in here:
-            witnesses = [other for other in here if other.variant == stem(key.variant)]
-            own = recipe in {key.recipe, *(other.recipe for other in witnesses)}
-            if sides(key.variant) == 2 and own and len(witnesses) > 1:
-                for l0 in spec.matched_levels:
-                    for measure in MEASURES:
-                        of = probed if measure.startswith("accuracy") else sweeps
-                        found = _rate(of, key, witnesses, measure, l0)
-                        named = {"recipe": recipe, "l0": l0, "measure": measure}
-                        rows += [named | found | _place(key, spec)] if found else []
-    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(WHOLE, "Int64"))
-    order = ["family", "variant", "recipe", "l0", "measure"]
-    return table.sort_values(order, kind="stable", ignore_index=True)
-
-
-def _place(key: SweepKey, spec: Scope) -> dict[str, Any]:
-    named = {"family": stem(key.variant), "variant": key.variant, "width": key.width}
-    named |= {"model": key.model, "hookpoint": key.hookpoint}
-    return named | {"multiple": key.width / spec.models[key.model]}
+        for key in (key for key in here if sides(key.variant) == 2):
+            one_sided = [other for other in here if other.variant == stem(key.variant)]
+            if recipe not in {key.recipe, *(other.recipe for other in one_sided)}:
+                continue
+            row = key._asdict() | {"family": stem(key.variant), "recipe": recipe}
+            row["multiple"] = key.width / spec.models[key.model]
+            for l0 in spec.matched_levels:
+                for measure in MEASURES:
+                    read = probed if measure.startswith("accuracy") else sweeps
+                    rate = _rate(read, key, one_sided, measure, l0)
+                    rows += [row | {"l0": l0, "measure": measure} | rate] if rate else []
+    return sorted(rows, key=lambda row: [row[name] for name in ORDER])
 
 
 def _rate(
-    sweeps: Sweeps, key: SweepKey, witnesses: list[SweepKey], measure: str, l0: float
+    sweeps: Sweeps, key: SweepKey, one_sided: list[SweepKey], measure: str, l0: float
 ) -> dict[str, Any]:
-    """The numbers of a row; none where one side or the other has no value."""
+    """The numbers of a row; none unless two sides and two widths of one side have a value."""
     two = by_seed(sweeps, key, measure, l0)
-    one = {other.width: by_seed(sweeps, other, measure, l0) for other in witnesses}
+    one = {other.width: by_seed(sweeps, other, measure, l0) for other in one_sided}
     known = {width: values for width, values in one.items() if values.size}
     if not two.size or len(known) < 2:
         return {}
     sign = MEASURES[measure]
-    found = sign_rate({width: sign * x for width, x in known.items()}, sign * two, key.width)
+    rate = sign_rate({width: sign * x for width, x in known.items()}, sign * two, key.width)
     row: dict[str, Any] = {
         "seeds": min(x.size for x in (two, *known.values())),
         "value": float(two.mean()),
-        "rate": found.rate,
-        "rate_low": found.low,
-        "rate_high": found.high,
-        "bound": found.bound,
+        "rate": rate.rate,
+        "rate_low": rate.low,
+        "rate_high": rate.high,
+        "bound": rate.bound,
         "widths": " ".join(str(width) for width in sorted(known)),
     }
     if key.width in known:
@@ -109,6 +98,5 @@ def by_seed(sweeps: Mapping[SweepKey, Any], key: SweepKey, measure: str, l0: flo
     sweep = sweeps.get(key)
     if sweep is None or measure not in sweep.cells[0].values or sweep.undefined(measure):
         return np.empty(0)
-    if not sweep.frontier(measure).reaches(l0):
-        return np.empty(0)
-    return read_at(sweep, measure, l0).by_seed
+    reached = sweep.frontier(measure).reaches(l0)
+    return read_at(sweep, measure, l0).by_seed if reached else np.empty(0)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import Any
 
 import pandas as pd
 
 from pipeline.analysis.columns import DOMINANCE, METRICS, SIDES
 from pipeline.analysis.table import Table
 from pipeline.analysis.tables.comparison import ANSWERS, GAP, QUESTION, comparison_table
-from pipeline.analysis.tables.sweeps import Metrics, without_idle_k
+from pipeline.analysis.tables.sweeps import Metrics
 from pipeline.study.scope import Scope
 
 # Columns of a comparison in R2. Dead latents and Loss Recovered are compared on all text only.
-COMPARED = [name for name in ANSWERS if name.startswith(("overlap", "p_", "min", "mean", "max"))]
-
-
+COMPARED = [
+    name for name in ANSWERS.split() if name.startswith(("overlap", "p_", "min", "mean", "max"))
+]
 SOURCES = Table(
     "sources",
     "By source of text",
@@ -32,19 +34,16 @@ BY_SOURCE = Table(
     by=["comparison recipe"],
     columns=["model hookpoint source", SIDES, DOMINANCE],
     texts="p_reason",
-    when=lambda scope: bool(scope.sources),
+    when=SOURCES.when,
 )
 
 
 @SOURCES.made_from("cells")
-def source_table(metrics: Metrics) -> pd.DataFrame:
+def source_table(metrics: Metrics) -> Iterator[dict[str, Any]]:
     """One row per (cell, source), with all that is measured on the source."""
-    table = pd.DataFrame(
-        asdict(cell) | {"source": name} | record.model_dump()
-        for cell in sorted(metrics)
-        for name, record in metrics[cell].sources.items()
-    )
-    return without_idle_k(table)
+    for cell in sorted(metrics):
+        for name, record in metrics[cell].sources.items():
+            yield asdict(cell) | {"source": name} | record.model_dump()
 
 
 @BY_SOURCE.made_from("cells")
@@ -56,14 +55,14 @@ def comparison_by_source(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     """
     columns = ["comparison", *QUESTION[:3], "source", *QUESTION[3:], "dominates", *COMPARED]
     parts = [pd.DataFrame(columns=columns)]
-    for name in sorted({name for found in metrics.values() for name in found.sources}):
-        records = {cell: found.sources.get(name) for cell, found in metrics.items()}
-        own = {
+    for name in sorted({name for measured in metrics.values() for name in measured.sources}):
+        records = {cell: measured.sources.get(name) for cell, measured in metrics.items()}
+        on_source = {
             cell: metrics[cell].model_copy(update={"r2": record.r2, "l0": record.l0})
             for cell, record in records.items()
             if record is not None and record.r2 is not None
         }
-        if len(own) == len(metrics):
-            parts.append(comparison_table(own, spec).assign(source=name))
+        if len(on_source) == len(metrics):
+            parts.append(comparison_table(on_source, spec).assign(source=name))
     table = pd.concat(parts[1:] or parts)[columns]
     return table.sort_index(kind="stable")  # sources of a question together

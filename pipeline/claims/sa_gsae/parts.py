@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from pipeline.analysis.figures.specification import MATCHED_WITHIN
 from pipeline.analysis.numbers import format_number, span, with_error
-from pipeline.analysis.paper_numbers import MATCHED_WITHIN
 from pipeline.analysis.tables.contrasts import ABLATION, TYING, WIDTH
 from pipeline.claims.claim import Untestable, Verdict, claim, decided, decided_on_every, measured
 from pipeline.claims.evidence import Evidence

@@ -6,7 +6,7 @@ from math import ceil, comb
 
 import pandas as pd
 
-from pipeline.analysis import paper_numbers
+from pipeline.analysis.figures import specification as paper_numbers
 from pipeline.analysis.numbers import (
     BLANK,
     format_number,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pipeline.analysis.code import CHECKOUT
-from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.csv_files import CHECKOUT, read_table
 from pipeline.analysis.table import Source, tables_from
 from pipeline.claims.evidence import READ, Evidence
 from pipeline.claims.load import claims_digest, load
@@ -59,6 +58,12 @@ def _reference(spec: Scope) -> list[str]:
     return [str(file)] if file else []
 
 
+def _write_page(out: Path, spec: Scope) -> None:
+    from pipeline.claims.page import write
+
+    write(out, spec)
+
+
 JUDGED = Source(
     "claims",
     open=_open,
@@ -66,5 +71,5 @@ JUDGED = Source(
     tables=READ,
     files=_reference,
     more=lambda spec: claims_digest(spec.claims),
-    page="pipeline.claims.page",
+    write_page=_write_page,
 )

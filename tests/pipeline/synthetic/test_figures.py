@@ -11,9 +11,8 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import main as stage
-from pipeline.analysis.draw import draw
-from pipeline.analysis.figure import parts
-from pipeline.analysis.figures import activation
+from pipeline.analysis.figure import draw, parts
+from pipeline.analysis.figures import synthetic
 from pipeline.jobs.json_files import write_json
 from pipeline.study.measures import Measures, gather
 from pipeline.study.scope import Scope
@@ -152,7 +151,7 @@ def test_without_a_consolidated_pair_there_is_no_histogram(folder, tmp_path):
 
 def test_bi_jump_relu_is_zero_in_its_dead_zone_and_jumps_at_both_ends(folder, tmp_path):
     table = drawn(folder, "figure_1", tmp_path / "f.png")
-    low, high = -activation.THETA_NEG, activation.THETA_POS
+    low, high = -synthetic.THETA_NEG, synthetic.THETA_POS
     inside = table["u"].between(low + 1e-6, high - 1e-6)
     assert (table.loc[inside, "sagsae_sym"] == 0).all()
     assert (table.loc[table["u"] > high + 1e-6, "sagsae_sym"] > 0.5).all()

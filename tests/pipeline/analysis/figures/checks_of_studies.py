@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from sagsae.autoencoders.registry import VARIANTS
+from pipeline.analysis.numbers import LOOKS
 from tests.pipeline.analysis.figures import artists
 from tests.pipeline.analysis.figures.artists import plain, rows, same, title
 from tests.pipeline.analysis.figures.tables_of_study import PLACES, Study, by_place, series
@@ -169,7 +169,7 @@ def widths(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
     table = table[(table["l0"] == first) & table["r2"].notna()]
     table = table.assign(
         multiple=table["width"] / table["model"].map(study.scope["models"]),
-        label=table["variant"].map(lambda name: VARIANTS[name].label),
+        label=table["variant"].map(lambda name: LOOKS[name].label),
         none=np.nan,
     )
     assert figure.axes[0].get_ylabel() == f"R2 at L0 = {first:g}"
@@ -188,7 +188,7 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
     table = table.assign(
         tokens=tokens / 1e6,
         again=tokens > unique.where(unique > 0, tokens),
-        label=table["family"].map(lambda name: VARIANTS[name].label) + ", " + multiple,
+        label=table["family"].map(lambda name: LOOKS[name].label) + ", " + multiple,
     )
     labels = artists.legend(figure, ("color", "ls"))
     marks = {"^": "above", "v": "below", "o": ""}
@@ -203,7 +203,7 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
             ]
         low, high = here["rate_low"].fillna(here["rate"]), here["rate_high"].fillna(here["rate"])
         expected = here.assign(below=here["rate"] - low, above=high - here["rate"])
-        colours = {name: VARIANTS[name].colour.lower() for name in here["family"].unique()}
+        colours = {name: LOOKS[name].colour.lower() for name in here["family"].unique()}
         expected["colour"] = expected["family"].map(colours)
         names = ["again", "bound", "colour", "rate", "below", "above", "tokens"]
         asked = sorted(expected[names].itertuples(index=False, name=None))

@@ -27,7 +27,7 @@ def points_of(study: MadeStudy) -> pd.DataFrame:
 def first_panel(study: MadeStudy, points: pd.DataFrame, metric: str):
     """The first panel of a metric, of other points than the tables have."""
     shown = Shown(study.root, study.scope, "", True, Measures(study.root / "measures"))
-    more = {"rows": lambda name: points, "lines": shown.lines, "places": shown.places}
+    more = {"rows": lambda name: points, "lines": shown.lines, "panels": shown.panels}
     return against_l0(SimpleNamespace(**more, overlaps=shown.overlaps), metric)[0].axes[0]
 
 

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.analysis.csv_files import read_table, write_tables
-from pipeline.analysis.figures.sign_rates import _data
+from pipeline.analysis.figures.sign_rates import with_data
 from pipeline.analysis.tables.sign_rates import SIGN_RATES
 from tests.pipeline.made_families import PLAIN, families_config, made_families
 
@@ -41,7 +41,8 @@ def test_the_rates_that_are_drawn_are_those_of_the_table(made):
 def test_epochs_add_training_tokens_and_unique_tokens_do_not():
     levels = {"once": {"tokens": "3000000"}, "thrice": {"tokens": "3e6", "unique_rows": "1e6"}}
     rows = pd.DataFrame({"recipe": ["once", "thrice", "silent"]})
-    assert list(_data(rows, levels)) == [(3, 1), (3, 3), (1, 1)]
+    data = with_data(rows, levels)[["tokens", "epochs"]]
+    assert data.to_numpy().tolist() == [[3, 1], [3, 3], [1, 1]]
 
 
 def test_a_rate_that_is_no_bound_is_drawn_too_and_all_recipes_stand_in_one_figure(made):

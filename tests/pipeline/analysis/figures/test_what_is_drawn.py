@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis.draw import draw
-from pipeline.analysis.figure import all_figures, parts
+from pipeline.analysis.figure import all_figures, draw, parts
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
 from tests.pipeline.analysis.figures import checks_of_protocols as protocols

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.make_tables import main
+from pipeline.analysis.csv_files import main, read_table
 from pipeline.analysis.page import parts_of
 from pipeline.analysis.table import MEASURED, tables_from, tables_of
 from pipeline.analysis.tables.signs import POLES, consistency_table, poles_table, starts_table
