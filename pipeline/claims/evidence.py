@@ -73,10 +73,10 @@ class Evidence:
             steered = (self.dial["recipe"] == recipe) & (self.dial["comparison"] == 1)
             tables["dial"] = self.dial[steered & first]
         if self.spec.several_widths and setting.comparison is not None:
-            own = self.spec.widths(setting)
+            widths = self.spec.widths(setting)
             for name in SWEEPS:
                 for column in tables[name].filter(regex="^(candidate_|baseline_)?width$"):
-                    there = _pairs(tables[name], "model", column).isin(own)
+                    there = _pairs(tables[name], "model", column).isin(widths)
                     tables[name] = tables[name][there]
         return replace(self, setting=setting, **tables)
 
@@ -88,7 +88,7 @@ class Evidence:
         return replace(self, **tables)
 
     @property
-    def own(self) -> pd.DataFrame:
+    def of_setting(self) -> pd.DataFrame:
         """Rows of the setting's comparison, where both its sides have cells; all comparisons where
         the study has one setting."""
         rows = self.comparison

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import pandas as pd
 
 from pipeline.analysis.numbers import format_number, span, variant_label, with_error
 from pipeline.claims.claim import Unmeasured, Untestable, Verdict, claim, decided, measured
 from pipeline.claims.evidence import Evidence
-from pipeline.claims.sa_gsae.compared import CAPTION
+from pipeline.claims.sa_gsae.sweeps import CAPTION
 
 PREFERRED = ("sagsae_tied", "sagsae_sym", "sagsae")
+
+
+def made_up(_: Evidence) -> Hashable:
+    """Made-up data are one run, whatever the setting."""
+    return ()
 
 
 def _picked(evidence: Evidence, protocol: str) -> tuple[pd.DataFrame, str]:
@@ -40,7 +47,7 @@ def _mean(rows: pd.DataFrame, value: float) -> str:
     return with_error(*rows.loc[value, ["mean", "se"]])
 
 
-@claim(CAPTION, within=0.1, share=0.9)
+@claim(CAPTION, made_up, within=0.1, share=0.9)
 def protocol_a(evidence: Evidence, within: float, share: float) -> Verdict:
     """Protocol A: one latent is calibrated on both signs of an asymmetric axis.
 
@@ -63,7 +70,7 @@ def protocol_a(evidence: Evidence, within: float, share: float) -> Verdict:
     return decided(bool(calibrated and (found["mean"] >= share).all()), here)
 
 
-@claim(CAPTION, most=1, errors=2)
+@claim(CAPTION, made_up, most=1, errors=2)
 def protocol_b(evidence: Evidence, most: float, errors: float) -> Verdict:
     """Protocol B: under a strict budget of latents, anomalies of both directions show.
 
@@ -88,7 +95,7 @@ def protocol_b(evidence: Evidence, most: float, errors: float) -> Verdict:
     return decided(bool((lead > errors * error).all()), here)
 
 
-@claim(CAPTION, least=0.9, most=0.05)
+@claim(CAPTION, made_up, least=0.9, most=0.05)
 def protocol_c(evidence: Evidence, least: float, most: float) -> Verdict:
     """Protocol C: opposite features are consolidated into one signed latent.
 
@@ -104,7 +111,7 @@ def protocol_c(evidence: Evidence, least: float, most: float) -> Verdict:
     return decided(bool(signed.loc[lowest, "mean"] >= least and gated["mean"].max() <= most), here)
 
 
-@claim(CAPTION, weak=-0.5, strict=-1, share=0.9)
+@claim(CAPTION, made_up, weak=-0.5, strict=-1, share=0.9)
 def robustness(evidence: Evidence, weak: float, strict: float, share: float) -> Verdict:
     """Consolidation withstands correlation within a pair.
 

@@ -18,7 +18,7 @@ from pipeline.analysis.columns import recipe_name, text
 from pipeline.analysis.table import Table
 from pipeline.claims.claim import FAILS, HOLDS, MISSING, Claim
 from pipeline.claims.evidence import Evidence
-from pipeline.claims.tables.judged import JUDGED
+from pipeline.claims.tables.verdicts import JUDGED
 from pipeline.study.scope import Scope
 from pipeline.study.settings import Factor, Setting, differ_in
 

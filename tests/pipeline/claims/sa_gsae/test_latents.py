@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pipeline.claims.claim import FAILS, HOLDS, MISSING, OPEN
-from pipeline.claims.sa_gsae import latents
+from pipeline.claims.sa_gsae import parts as latents
 from tests.pipeline.claims.sa_gsae.made_tables import evidence, pair, told
 
 
