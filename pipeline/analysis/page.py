@@ -43,13 +43,12 @@ class Grid(NamedTuple):
     """A table of texts."""
 
     title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    texts: pd.DataFrame
 
     def escaped(self, escape: str) -> Styler:
         """For pandas to write, without what "latex" or "html" would not show as it is."""
-        style = pd.DataFrame(list(self.rows), columns=list(self.columns)).style.hide(axis="index")
-        return style.format(escape=escape).format_index(escape=escape, axis="columns")
+        style = self.texts.style.hide(axis="index").format(escape=escape)
+        return style.format_index(escape=escape, axis="columns")
 
 
 # Of a page: a paragraph, or a table.
@@ -58,7 +57,7 @@ Part = str | Grid
 
 def markdown(table: Grid) -> str:
     """A pipe table, without its title."""
-    rows = [table.columns, ["---"] * len(table.columns), *table.rows]
+    rows = [list(table.texts), ["---"] * len(table.texts.columns), *table.texts.to_numpy()]
     texts = ([text.replace("|", r"\|") for text in row] for row in rows)
     return "\n".join(f"| {' | '.join(row)} |" for row in texts)
 
@@ -75,7 +74,7 @@ def latex(table: Grid) -> str:
     """A ``longtable``; needs booktabs and longtable."""
     text = table.escaped("latex").to_latex(
         hrules=True,
-        column_format="l" * len(table.columns),
+        column_format="l" * len(table.texts.columns),
         environment="longtable",
         caption=re.sub("([&%$#_])", r"\\\1", table.title),
     )
@@ -150,21 +149,21 @@ def _named(column: Column, value: Any, scope: Scope) -> str:
 
 
 def grid(rows: pd.DataFrame, columns: Sequence[Column], title: str) -> Grid:
-    """The columns that a table has and that are not empty, as texts."""
+    """The columns that a table has and that are not empty, as texts. A standard error of the
+    table, in column ``<name>_se``, follows its value."""
     filled = rows.astype("object").replace("", None).notna().any()
     shown = [column for column in columns if filled.get(column.name)]
-    texts = [_texts(column, rows) for column in shown]
-    heads = tuple(column.words for column in shown)
-    return Grid(title=title, columns=heads, rows=tuple(zip(*texts, strict=True)))
+    texts = {i: _texts(rows, column) for i, column in enumerate(shown)}
+    headings = [column.words for column in shown]  # of which several may be alike
+    return Grid(title, pd.DataFrame(texts).set_axis(headings, axis="columns"))
 
 
-def _texts(column: Column, rows: pd.DataFrame) -> list[str]:
-    """A column as texts; a standard error of the table, in column ``<name>_se``, follows."""
-    name, form = column.name, column.form
-    errors = rows[f"{name}_se"] if f"{name}_se" in rows else [float("nan")] * len(rows)
+def _texts(rows: pd.DataFrame, column: Column) -> list[str]:
+    values, form = rows[column.name].astype("object"), column.form
+    errors = rows.get(f"{column.name}_se", pd.Series(index=rows.index, dtype=float))
     return [
         text_of(value, form) if pd.isna(se) else with_error(value, se, form or format_number)
-        for value, se in zip(rows[name].astype("object"), errors, strict=True)
+        for value, se in zip(values, errors, strict=True)
     ]
 
 

@@ -59,13 +59,8 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
     outcomes = [rows[table]["outcome"] for table in tables if table.name == "claims"]
     counts = outcomes[0].value_counts().to_dict() if outcomes else {}
     values: dict[str, Any] = {
-        "study": scope.study or "unnamed",
-        "note": scope.note,
-        "missing": scope.missing,
-        "cells": len(scope.grid),
+        "scope": scope,
         "variants": [variant_label(name) for name in cells["variant"].unique()],
-        "models": list(scope.models),
-        "hookpoints": scope.hookpoints,
         "tally": ", ".join(f"{outcome}: {count}" for outcome, count in counts.items()),
         "figures": [figure((root / "figures" / name).with_suffix(".png")) for name in figures],
         "tables": [(table.title, parts_of(table, rows[table], scope)) for table in tables],
@@ -77,21 +72,21 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
 
 def limits(spec: Scope, cells: pd.DataFrame) -> list[str]:
     """One or two sentences per limit; the study's own first."""
-    found = [spec.note] if spec.note else []
     models = " and ".join(f"{name} (d = {d_model})" for name, d_model in spec.models.items())
-    found.append(
+    sites = (
         f"Sites: {', '.join(spec.hookpoints)} at one layer of {models}. Nothing here says what "
         "happens at other layers, models or sizes."
     )
     names = ("training_tokens", "eval_tokens", "ce_tokens")
     training, evaluation, recovered = (span(cells[name], "{:,}".format) for name in names)
-    found.append(
+    budget = (
         f"Budget: {training} training tokens and {evaluation} evaluation tokens a cell, Loss "
         f"Recovered over {recovered}. Longer training changes dead fractions most of all, and a "
         "latent counts as dead if it is silent on the evaluation tokens."
     )
     theirs = any(name != "gated" and stem(name) == "gated" for name in cells["variant"].unique())
-    return [*found, _seeds(cells), *[RECONSTRUCTED] * theirs, *STANDING]
+    limited = [spec.note, sites, budget, _seeds(cells), RECONSTRUCTED * theirs, *STANDING]
+    return list(filter(None, limited))
 
 
 def _seeds(cells: pd.DataFrame) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache, partial, wraps
@@ -34,8 +34,8 @@ Make = Callable[..., Iterable[Mapping[str, Any]] | pd.DataFrame]
 SUMS = ".sha256"
 # Columns with the k of a cell: absent where no row has one.
 KS = ("k", "cell_k")
-# Packages that are searched, in the order of the report. Their ``ORDER`` has names of modules in
-# this order; other modules follow by name.
+# Packages that are searched, in the order of the report. Their ``ORDER`` has names of tables in
+# this order; other tables follow by module.
 PACKAGES = ["pipeline.claims.tables", "pipeline.analysis.tables"]
 
 
@@ -230,17 +230,15 @@ def make_tables(tables: Sequence[Table], given: Mapping[str, Any], scope: Scope)
     return {table: made(table.name) for table in tables if table.when(scope)}
 
 
-def declared(package: str, kind: type[Any]) -> Iterator[Any]:
+def declared(package: str, kind: type[Any]) -> list[Any]:
     """What modules of a package declare of some type, alone or in dictionaries, in the order of
     the report.
 
     Raises:
         ValueError: nothing makes what one of them declares.
     """
-    searched = import_module(package)
-    names = {module.name for module in pkgutil.iter_modules(searched.__path__)}
-    first = [name for name in getattr(searched, "ORDER", "").split() if name in names]
-    for name in dict.fromkeys([*first, *sorted(names)]):
+    searched, items = import_module(package), []
+    for name in sorted(module.name for module in pkgutil.iter_modules(searched.__path__)):
         module = import_module(f"{package}.{name}")
         for key, value in vars(module).items():
             for item in value.values() if isinstance(value, dict) else (value,):
@@ -248,7 +246,9 @@ def declared(package: str, kind: type[Any]) -> Iterator[Any]:
                     if not hasattr(item, "make"):
                         raise ValueError(f"{name}: no function makes {key}: see CONTRIBUTING.md")
                     if item.make.__module__ == module.__name__:
-                        yield item
+                        items.append(item)
+    first = {name: place for place, name in enumerate(searched.ORDER.split())}
+    return sorted(items, key=lambda item: first.get(item.name, len(first)))
 
 
 @cache

@@ -11,8 +11,7 @@ import pandas as pd
 
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.tables.cells import CELLS
-from pipeline.analysis.tables.comparison import COMPARISON
-from pipeline.analysis.tables.contrasts import CONTRASTS
+from pipeline.analysis.tables.comparison import COMPARISON, CONTRASTS
 from pipeline.analysis.tables.dial import DIAL
 from pipeline.analysis.tables.effects import SETTINGS
 from pipeline.analysis.tables.latents import COST, LATENTS

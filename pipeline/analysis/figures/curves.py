@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -76,7 +77,8 @@ def _curves(shown: Shown) -> Iterator[pd.DataFrame]:
     curves = dict(iter(shown.measures.curves().groupby("cell", sort=False)))
     drawn = {(cell.sweep, cell.knob): cell for cell in shown.spec.drawn if cell.path in curves}
     for (*names, series), rows in shown.rows(POINTS).groupby([*SWEEP, "series"], sort=False):
-        sweep, l0 = SweepKey._make(names), {}
+        sweep = SweepKey._make(names)
+        l0: dict[float, float] = {}
         for row in rows.to_dict("records"):
             knob = row["lam"] if pd.notna(row["lam"]) else row["k"]
             if (sweep, knob) in drawn:
@@ -86,7 +88,7 @@ def _curves(shown: Shown) -> Iterator[pd.DataFrame]:
             cell = drawn[sweep, knob]
             curve = curves[cell.path].drop(columns="cell").dropna(axis=1, how="all")
             chosen = np.linspace(0, len(curve) - 1, min(len(curve), MOST)).round().astype(int)
-            named = {name: getattr(cell, name, series) for name in KEYS}
+            named: dict[str, Any] = {name: getattr(cell, name, series) for name in KEYS}
             curve = curve.iloc[chosen].rename(columns={K: "k_at_step"}).assign(**named)
             yield curve[[*KEYS, *curve.columns.difference(KEYS, sort=False)]]
 

@@ -4,6 +4,7 @@ against the number of sides, absorption against L0."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 
@@ -151,5 +152,5 @@ def _rows(shown: Shown, declared: Table) -> tuple[pd.DataFrame, list[str]]:
 def _at_one_lambda(sweep: pd.DataFrame, shown: Shown) -> pd.DataFrame:
     """The rows of a sweep at the lambda whose L0 is nearest the first matched L0."""
     knob = k_for_lambda(sweep)["lam"]
-    l0 = sweep["l0"].groupby(knob).mean().to_dict()
-    return sweep[knob == nearest_lambda(l0, shown.spec.matched_levels[0])]
+    l0: dict[Any, float] = sweep["l0"].groupby(knob).mean().to_dict()
+    return sweep.loc[knob == nearest_lambda(l0, shown.spec.matched_levels[0])]

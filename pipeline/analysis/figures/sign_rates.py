@@ -10,7 +10,7 @@ from pipeline.analysis.figures import mpl, plot
 from pipeline.analysis.figures.shown import LINES, Drawn, Look, Shown, look_of
 from pipeline.analysis.numbers import LOOKS
 from pipeline.analysis.tables.ranking import RANKING
-from pipeline.analysis.tables.sign_rates import SIGN_RATES
+from pipeline.analysis.tables.sides import SIGN_RATES
 from sagsae.autoencoders.registry import sides, stem
 
 PLACE = ["recipe", "model", "hookpoint"]
@@ -95,8 +95,8 @@ def figure_widths(shown: Shown) -> Drawn:
     series: dict[str, Look] = {}
     for variant in (name for name in LOOKS if name in set(rows["variant"])):
         known, two = LOOKS[stem(variant)], sides(variant) == 2
-        line = "--" if two else "-"
-        series[variant] = look_of(known.colour, known.marker, line, 0.9, hollow=two)
+        dashes = "--" if two else "-"
+        series[variant] = look_of(known.colour, known.marker, dashes, 0.9, hollow=two)
     legend = plot.legend_of({LOOKS[name].label: look for name, look in series.items()})
     labels = "Width, in multiples of d", f"R2 at L0 = {first:g}"
     drawing, panels = shown.panels(rows, legend, labels)

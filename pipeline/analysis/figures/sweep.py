@@ -182,9 +182,9 @@ def figure_11(shown: Shown) -> Drawn:
             shade = {"color": look["color"], "alpha": 0.15 * look["alpha"], "lw": 0}
             panel.fill_betweenx(share, low, high, **shade)
         panel.axvline(1, color="#888888", lw=0.8, ls="--", zorder=1)
-    inner = slopes.loc[slopes["percent"].between(MARGIN, 100 - MARGIN), "slope"]
-    low, high = min([1.0, *inner]), max([1.0, *inner])
-    room = 0.05 * (high - low) or 0.1
-    drawing.axes[0].set_xlim(low - room, high + room)
+    inner = slopes.loc[slopes["percent"].between(MARGIN, 100 - MARGIN), "slope"].tolist()
+    least, most = min([1.0, *inner]), max([1.0, *inner])
+    room = 0.05 * (most - least) or 0.1
+    drawing.axes[0].set_xlim(least - room, most + room)
     drawing.axes[0].set_ylim(0, 1)
     return drawing, slopes.rename(columns={"percent": "percent_of_latents"})

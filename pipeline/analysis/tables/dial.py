@@ -58,7 +58,7 @@ def dial_table(runs: Iterable[DialRun]) -> Iterator[dict[str, Any]]:
             side = cells.get(direction.kind)
             row = vars(side.cell) | {"l0": side.l0} if side else {}
             row |= vars(run) | vars(direction) | scores | {"size": run.sizes[-1]}
-            ends = {"effect": direction.effect, "kl": direction.kl}
+            ends: dict[str, list[Any]] = {"effect": direction.effect, "kl": direction.kl}
             ends |= {"promoted": [json.dumps(texts) for texts in reversed(direction.promoted)]}
             ends |= {"latent": direction.latents[::-1], "own_size": direction.own_sizes[::-1]}
             for name, values in ends.items():

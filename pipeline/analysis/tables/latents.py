@@ -132,7 +132,9 @@ def calibration_table(metrics: Metrics, spec: Scope) -> Iterator[dict[str, Any]]
             points.setdefault(cell.knob, []).append(metrics[cell])
         l0 = {knob: fmean(cell.l0 for cell in point) for knob, point in points.items()}
         knob = nearest_lambda(l0, spec.matched_levels[0])
-        for sign in ("positive", "negative") if knob is not None else ():
+        if knob is None:
+            continue
+        for sign in ("positive", "negative"):
             slopes = [getattr(cell.calibration, sign) for cell in points[knob]]
             known = [slope for slope in slopes if slope.quantiles]
             row = sweep._asdict() | {cells[0].knob_name: knob, "l0": l0[knob], "sign": sign}

@@ -109,10 +109,9 @@ def ranking_table(
         for l0, at in readings.items():
             rows = []
             for key in here:
-                row = {"model": key.model, "hookpoint": key.hookpoint, "series": names[key]}
-                row |= at[key] | _of_sweep(key, sweeps[key], l0)
+                row = at[key] | _of_sweep(key, sweeps[key], l0)
                 row |= _of_probes(probed[key], l0) if key in probed else {}
-                rows.append(row | {"recipe": recipe, "l0": l0})
+                rows.append(row | {"recipe": recipe, "l0": l0, "series": names[key]})
             parts.append(_ranked(pd.DataFrame(rows)))
     table = pd.concat(parts, ignore_index=True)
     probes = list(table.filter(regex="^accuracy_|^absorption$"))
@@ -170,9 +169,7 @@ def _of_sweep(key: SweepKey, sweep: Sweep, l0: float) -> dict[str, Any]:
     """What a sweep is, costs, and has besides R2 at one L0."""
     values = [cell.values for cell in sweep.cells]
     speeds = [value.get("training_tokens_per_second") for value in values]
-    return {
-        "variant": key.variant,
-        "width": key.width,
+    return key._asdict() | {
         "family": stem(key.variant) if sides(key.variant) else "",
         "sides": sides(key.variant),
         "home_recipe": key.recipe,

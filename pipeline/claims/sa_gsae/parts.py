@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.analysis import numbers
 from pipeline.analysis.figures.specification import MATCHED_WITHIN
 from pipeline.analysis.numbers import format_number, span, with_error
-from pipeline.analysis.tables.contrasts import ABLATION, TYING, WIDTH
+from pipeline.analysis.tables.comparison import ABLATION, TYING, WIDTH
 from pipeline.analysis.tables.sweeps import SWEEP
 from pipeline.claims import claim as judging
 from pipeline.claims.claim import Untestable, Verdict, claim, decided, measured, place
@@ -300,8 +300,8 @@ def causal_dial(evidence: Evidence, share: float, symmetry: float, times: float)
     if evidence.dial is None:
         raise judging.Unmeasured("this study does not steer: its configuration has no section dial")
     table = measured(evidence.dial, "nothing was steered with under this recipe")
-    scores = (table[name] for name in ("monotone", "symmetry", "times_random"))
-    table = table.assign(dial=is_dial(*scores, symmetry, times))
+    dials = is_dial(table["monotone"], table["symmetry"], table["times_random"], symmetry, times)
+    table = table.assign(dial=dials)
     rows = table[(table["kind"] == LATENT) & table["variant"].isin(SIGN_AWARE)]
     if rows.empty:
         raise Untestable("no sign-aware latent that fires with both signs was steered with")

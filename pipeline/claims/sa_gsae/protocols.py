@@ -55,19 +55,19 @@ def protocol_a(evidence: Evidence, within: float, share: float) -> Verdict:
     {within} of 1, over at least {share} of the poles.
     """
     rows, variant = _picked(evidence, "polarity_dial")
-    both, found = (
+    slopes, served = (
         pd.concat([_of(rows, variant, f"{what}_{sign}") for sign in ("pos", "neg")])
         for what in ("slope", "found")
     )
-    if both["mean"].isna().any():
+    if slopes["mean"].isna().any():
         raise Untestable("some pole is served by no latent")
-    here = f"{variant_label(variant)}: slopes {span(both['mean'], format_number)}, "
-    if both["se"].notna().any():
-        here += f"standard error at most {format_number(both['se'].max())}, "
-    here += f"over alpha {span(both.index.to_series(), format_number)}; "
-    here += f"share of poles found {span(found['mean'], format_number)}"
-    calibrated = ((both["mean"] - 1).abs() <= within).all()
-    return decided(bool(calibrated and (found["mean"] >= share).all()), here)
+    here = f"{variant_label(variant)}: slopes {span(slopes['mean'], format_number)}, "
+    if slopes["se"].notna().any():
+        here += f"standard error at most {format_number(slopes['se'].max())}, "
+    here += f"over alpha {span(slopes.index.to_series(), format_number)}; "
+    here += f"share of poles found {span(served['mean'], format_number)}"
+    calibrated = ((slopes["mean"] - 1).abs() <= within).all()
+    return decided(bool(calibrated and (served["mean"] >= share).all()), here)
 
 
 @claim(CAPTION, made_up, most=1, errors=2)

@@ -122,6 +122,9 @@ def specification(column: str) -> Callable[[Figure, Study, str, bool], None]:
         table = table[table[column].notna()]
         above, below = figure.axes
         low, high = above.get_ylim()
+        paper = {"min_gap": [-0.025], "dead_drop": [0.35], "equal_l0_log10": [np.log10(2), 2]}
+        dashed = [line.get_ydata()[0] for line in above.lines if line.get_linestyle() == "--"]
+        np.testing.assert_allclose(dashed, paper[column])
         keys = artists.legend(figure, ("color", "marker"))
         colours = {
             mark[0]: name for mark, name in keys.items() if name in study.scope["hookpoints"]
@@ -190,6 +193,7 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
         again=tokens > unique.where(unique > 0, tokens),
         label=table["family"].map(lambda name: LOOKS[name].label) + ", " + multiple,
     )
+    assert not figure.get_suptitle(), "all recipes stand in one figure"
     labels = artists.legend(figure, ("color", "ls"))
     marks = {"^": "above", "v": "below", "o": ""}
     for panel, here in by_place(figure, table).items():
@@ -228,6 +232,8 @@ def dial(measure: str) -> Callable[[Figure, Study, str, bool], None]:
         table = study.table("dial_curves", recipe)
         table = table[table["comparison"] == 1]
         words = {"one signed latent": "latent", "opposite pair": "pair", "random": "random"}
+        counts = [int(label.rpartition("(")[2][:-1]) for label in artists.legend(figure).values()]
+        assert sum(counts) == len(table.drop_duplicates([*PLACES, "seed", "kind", "rank"]))
         kinds = {
             look: next(kind for word, kind in words.items() if word in label)
             for look, label in artists.legend(figure, ("color",)).items()

@@ -22,22 +22,6 @@ def drawn(made):
     return made.draw("figure_frontiers@matched")
 
 
-def test_every_sweep_is_in_every_panel(drawn, made):
-    figure, numbers = drawn
-    assert [panel.get_title() for panel in figure.axes] == [
-        *("large, mlp_out", "large, resid", "small, mlp_out", "small, resid"),
-    ]
-    points = made.table("points")
-    points = points[points["recipe"] == "matched"]
-    assert len(numbers) == len(points) == 4 * 6 * 3
-    assert numbers["r2"].tolist() == points["r2"].tolist()
-    assert numbers["family"].tolist() == [stem(name) for name in points["variant"]]
-    assert (numbers["lam"].isna() ^ numbers["k"].isna()).all()
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    labels = [LOOKS[name].label for name in points["variant"].unique()]
-    assert {text.partition(", H")[0] for text in texts} == set(labels)
-
-
 def test_a_colour_is_a_family_and_dashes_are_two_sides(drawn):
     figure, numbers = drawn
     lines = {}

@@ -55,7 +55,8 @@ NAMES = [(study, name) for study, names in STUDIES.items() for name in names.spl
 
 def check(name: str, root: Path, measures: Path, scope: Scope) -> None:
     figure, cut = parts(name)
-    drawn, _ = draw(name, root, scope, Measures(measures))
+    drawn, numbers = draw(name, root, scope, Measures(measures))
+    assert len(numbers), "the CSV beside the figure"
     recipe = cut.recipe or next(iter(scope.trained))
     CHECKS[figure.name](drawn, Study(root, measures), recipe, cut.everything)
 

@@ -11,8 +11,7 @@ import pytest
 
 from pipeline.analysis.table import tables_of
 from pipeline.analysis.tables.ranking import ranking_table
-from pipeline.analysis.tables.sides import side_table
-from pipeline.analysis.tables.sign_rates import sign_rate_table
+from pipeline.analysis.tables.sides import side_table, sign_rate_table
 from pipeline.analysis.tables.sweeps import sweeps_in
 from pipeline.study.cell import Cell
 from pipeline.study.scope import Scope

@@ -84,4 +84,4 @@ def test_pages_show_them_and_what_is_empty_is_no_fault(tmp_path, seeds):
         _, *grids = parts_of(name, table, study.scope)
         assert len(grids) == (2 if len(table) else 0)
         for shown in grids:
-            assert {"k", "L0", "Variant"} <= set(shown.columns)
+            assert {"k", "L0", "Variant"} <= set(shown.texts)
