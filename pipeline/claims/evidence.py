@@ -102,5 +102,5 @@ class Evidence:
         return {name: table for name in names if (table := getattr(self, name)) is not None}
 
 
-def _pairs(table: pd.DataFrame, one: str, other: str) -> pd.MultiIndex:
-    return pd.MultiIndex.from_arrays([table[one], table[other]])
+def _pairs(table: pd.DataFrame, *names: str) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(table[[*names]])

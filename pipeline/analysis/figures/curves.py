@@ -69,7 +69,7 @@ def figure_curves(shown: Shown) -> Drawn:
 
 
 def _curves(shown: Shown) -> Iterator[pd.DataFrame]:
-    """Of each sweep that is shown, the curve at the lambda or k whose L0 is nearest.
+    """The curve of each sweep that is shown, at the lambda or k whose L0 is nearest.
 
     Cells without a curve are left out. The k of a step, which falls during a warm-up, is column
     ``k_at_step``; column ``k`` is the last one, as of the cell.

@@ -138,12 +138,12 @@ def against_l0(shown: Shown, metric: str) -> Drawn:
 
 def _honest_zero(panel: mpl.axes.Axes, points: pd.DataFrame) -> None:
     """A dead-fraction axis on which 0 is a place: linear below one latent, logarithmic above."""
-    most, one = points["dead_fraction"].max(), 1 / points["width"].max()
+    most, latent = points["dead_fraction"].max(), 1 / points["width"].max()
     if most > 0:
-        panel.set_yscale("symlog", linthresh=one, linscale=0.4)
-        panel.set_yticks([0, *(10.0**k for k in range(-8, 1) if 10.0**k >= one)])
+        panel.set_yscale("symlog", linthresh=latent, linscale=0.4)
+        panel.set_yticks([0, *(10.0**k for k in range(-8, 1) if 10.0**k >= latent)])
         panel.set_yticks([], minor=True)
-        panel.set_ylim(-one, max(1.5 * most, 10 * one))
+        panel.set_ylim(-latent, max(1.5 * most, 10 * latent))
     else:
         panel.set_ylim(-0.04, 1)
     panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")

@@ -72,7 +72,7 @@ def absorption_table(runs: Iterable[ProbeRun]) -> Iterator[dict[str, Any]]:
     for cell in (cell for run in runs for cell in run.cells):
         letters = (probed.absorption for probed in cell.labels)
         judged = [letter for letter in letters if letter and letter.rows]
-        row = _named(cell) | {"labels": len(judged), "rows": sum(one.rows for one in judged)}
+        row = _named(cell) | {"labels": len(judged), "rows": sum(letter.rows for letter in judged)}
         for name in ("fraction", "full") if judged else ():
             row[name] = fmean(getattr(letter, name) for letter in judged)
             row["main"] = fmean(len(letter.main) for letter in judged)

@@ -37,6 +37,7 @@ RANKED = (
     "rank best_rank worst_rank of series variant width family sides home_recipe r2 r2_se "
     "r2_quadratic seeds error_from loss_recovered dead_fraction"
 )
+STANDING = ["rank", "best", "worst"]
 COST = ["parameters", "tokens_per_second", "collapsed", "rank_reason"]
 READ = ("r2", "r2_se", "r2_quadratic", "seeds", "error_from")
 
@@ -122,7 +123,7 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
     """The sweeps of one place at one L0, the best first, with their ranks."""
     able = table[table["r2"].notna()]
     placed = standings(*(able[name].to_numpy(float) for name in ("r2", "r2_se", "r2_quadratic")))
-    ranks = pd.DataFrame([vars(one) for one in placed], able.index, ["rank", "best", "worst"])
+    ranks = pd.DataFrame([vars(standing) for standing in placed], able.index, STANDING)
     ranks = ranks.rename(columns={"best": "best_rank", "worst": "worst_rank"}).assign(of=len(able))
     return table.join(ranks.astype("Int64")).sort_values(["rank", "series"])
 

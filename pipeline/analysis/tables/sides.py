@@ -132,8 +132,8 @@ def side_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> li
         spec: Has recipes, places and matched L0.
     """
     rows: list[dict[str, Any]] = []
-    families = _families(sweeps, names, spec)
-    for (family, series, variant, recipe), pairs in families.items():
+    over_pairs: dict[tuple[str, float], list[dict[str, Any]]] = {}
+    for (family, series, variant, recipe), pairs in _families(sweeps, names, spec).items():
         named = {"family": family, "series": series, "variant": variant, "recipe": recipe}
         both = [compared(sweeps, recipe, *pair, spec.matched_levels) for pair in pairs]
         for l0 in spec.matched_levels:
@@ -145,11 +145,10 @@ def side_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> li
             over = _over_pairs(pd.DataFrame(lines))
             over |= _interval(sweeps, compress(pairs, differ), l0)
             rows += [named | {"l0": l0} | line for line in (*lines, over)]
-    over_pairs = [row for row in rows if row["model"] == ""]
-    for recipe, l0 in {(row["recipe"], row["l0"]) for row in over_pairs}:
-        lines = [row for row in over_pairs if (row["recipe"], row["l0"]) == (recipe, l0)]
-        for row, p in zip(lines, holm([row["sign_p"] for row in lines]), strict=True):
-            row["sign_p_holm"] = p
+            over_pairs.setdefault((recipe, l0), []).append(rows[-1])
+    for lines in over_pairs.values():
+        for line, p in zip(lines, holm([line["sign_p"] for line in lines]), strict=True):
+            line["sign_p_holm"] = p
     return rows
 
 
@@ -273,8 +272,8 @@ def _rate(
 ) -> dict[str, Any]:
     """The numbers of a row; none unless two sides and two widths of one side have a value."""
     two = by_seed(sweeps, key, measure, l0)
-    one = {other.width: by_seed(sweeps, other, measure, l0) for other in one_sided}
-    known = {width: values for width, values in one.items() if values.size}
+    by_width = {other.width: by_seed(sweeps, other, measure, l0) for other in one_sided}
+    known = {width: values for width, values in by_width.items() if values.size}
     if not two.size or len(known) < 2:
         return {}
     sign = MEASURES[measure]

@@ -9,7 +9,7 @@ import pandas as pd
 from pipeline.analysis import numbers
 from pipeline.analysis.figures.specification import MATCHED_WITHIN
 from pipeline.analysis.numbers import format_number, span, with_error
-from pipeline.analysis.tables.comparison import ABLATION, TYING, WIDTH
+from pipeline.analysis.tables.comparison import ABLATION, SIDES, TYING, WIDTH
 from pipeline.analysis.tables.sweeps import SWEEP
 from pipeline.claims import claim as judging
 from pipeline.claims.claim import Untestable, Verdict, claim, decided, measured, place
@@ -123,8 +123,8 @@ def two_sided(evidence: Evidence) -> Verdict:
     wins = int(rows["dominates"].sum())
     here = f"the intact gate dominates on {wins} of {len(rows)} pairs, mean R2 gap "
     here += span(rows["mean_gap"])
-    both, one = (rows[f"dead_fraction_{side}"].mean() for side in ("candidate", "baseline"))
-    why = f"mean dead fraction {format_number(both)} with both sides, {format_number(one)} with one"
+    dead = [format_number(rows[f"dead_fraction_{side}"].mean()) for side in SIDES]
+    why = f"mean dead fraction {dead[0]} with both sides, {dead[1]} with one"
     return judging.decided_on_every(wins == len(rows), rows, unread, NO_RANGE, here, why)
 
 

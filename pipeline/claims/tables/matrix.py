@@ -82,8 +82,8 @@ def matrix_table(
 def _same_as(
     claim: Claim, under: Sequence[Evidence], outcomes: Sequence[str]
 ) -> Sequence[int | None]:
-    """Of each setting the number of the one that stands for all on which the claim rests alike, the
-    first that was measured; None for that one, and where each setting counts."""
+    """A number for each setting: that of the first measured setting on which the claim rests alike.
+    None for this first one, and where each setting counts."""
     if claim.rests_on is None:
         return [None] * len(under)
     bases = [claim.rests_on(here) for here in under]
@@ -107,8 +107,9 @@ def hanging(
 
     hangs: dict[tuple[str, Setting], dict[str, None]] = {}
     for factor, *pair in _neighbours(spec):
-        one, other = (spec.places(setting) for setting in pair)
-        both = [judged(setting, tuple(at for at in one if at in other)) for setting in pair]
+        places, others = (spec.places(setting) for setting in pair)
+        shared = tuple(place for place in places if place in others)
+        both = [judged(setting, shared) for setting in pair]
         for i, claim in enumerate(listed):
             turned = {verdicts[i] for verdicts in both} == {HOLDS, FAILS}
             for setting, verdicts in zip(pair, both, strict=True):
@@ -119,7 +120,7 @@ def hanging(
 
 def _neighbours(spec: Scope) -> Iterator[tuple[Factor, Setting, Setting]]:
     """Settings that differ in one factor alone, and in which."""
-    for one, other in combinations(spec.settings, 2):
-        differing = differ_in(spec.factors, one, other)
+    for pair in combinations(spec.settings, 2):
+        differing = differ_in(spec.factors, *pair)
         if len(differing) == 1:
-            yield differing[0], one, other
+            yield differing[0], *pair
