@@ -12,7 +12,6 @@ import pytest
 
 from pipeline.__main__ import main as stage
 from pipeline.analysis.figure import draw, parts
-from pipeline.analysis.figures import synthetic
 from pipeline.jobs.json_files import write_json
 from pipeline.study.measures import Measures, gather
 from pipeline.study.scope import Scope
@@ -104,33 +103,6 @@ def test_operating_points_are_drawn_as_the_table_has_them(folder, tmp_path, name
     assert shown["x"].notna().all()
 
 
-def test_the_dial_has_the_whole_sweep_at_its_l0(folder, tmp_path):
-    shown = drawn(folder, "figure_4", tmp_path / "f.png")
-    assert len(shown) == 3 * 2 * len(SYSTEMS) * 2
-    assert set(shown["alpha"]) == {1, 10}
-    assert shown.loc[shown["lam"] == 0.1, "x"].eq(4).all()
-    assert shown["x_se"].notna().all()
-    figure, _ = draw("figure_4", folder, scope(), Measures(folder / "measures"))
-    titles = [panel.get_title() for panel in figure.axes]
-    assert titles == ["negative side × 1", "", "negative side × 10", ""]
-
-
-def test_the_curve_over_the_threshold_is_at_the_middle_superposition(folder, tmp_path):
-    shown = drawn(folder, "figure_9", tmp_path / "f.png")
-    curve = shown[shown["metric"].str.contains(r"_\d")]
-    assert set(curve["setting"]) == {"superposition=2"}
-    assert set(curve["x"]) == {0.5, 0.9}
-
-
-def test_the_plane_shows_the_sides_that_fire_of_the_first_seed(folder, tmp_path):
-    shown = drawn(folder, "figure_6", tmp_path / "f.png")
-    assert set(shown["seed"]) == {3}
-    one = shown[(shown["variant"] == "sagsae_tied")]
-    assert one["kind"].value_counts().to_dict() == {"true direction": 4, "z > 0": 2, "z < 0": 1}
-    back = one[one["kind"] == "z < 0"].iloc[0]
-    assert (back["latent"], back["x"], back["y"]) == (0, -1, 0)
-
-
 def test_the_histogram_has_its_bins_and_what_lies_beside_them(folder, tmp_path):
     shown = drawn(folder, "figure_7", tmp_path / "f.png")
     assert shown["count"].tolist() == [5, 0, 0, 7]
@@ -147,13 +119,3 @@ def test_without_a_consolidated_pair_there_is_no_histogram(folder, tmp_path):
     one = scope(made_for={"synthetic": {"consolidation_seed3": {}}})
     with pytest.raises(ValueError, match="no latent serves both poles"):
         draw("figure_7", folder, one, Measures(tmp_path, one))
-
-
-def test_bi_jump_relu_is_zero_in_its_dead_zone_and_jumps_at_both_ends(folder, tmp_path):
-    table = drawn(folder, "figure_1", tmp_path / "f.png")
-    low, high = -synthetic.THETA_NEG, synthetic.THETA_POS
-    inside = table["u"].between(low + 1e-6, high - 1e-6)
-    assert (table.loc[inside, "sagsae_sym"] == 0).all()
-    assert (table.loc[table["u"] > high + 1e-6, "sagsae_sym"] > 0.5).all()
-    assert (table.loc[table["u"] < low - 1e-6, "sagsae_sym"] < -0.5).all()
-    assert (table.loc[table["u"] < high - 1e-6, "gated"] == 0).all()
