@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
@@ -26,25 +26,9 @@ MARKERS = "osD^vP*"
 DASHED: Look = {"color": "#444444", "lw": 0.8, "ls": "--"}
 # The most that could be seen.
 MOST: Look = {"marker": "_", "color": "#999999", "markersize": 4, "ls": "none"}
+# The effect that is shown as a factor, which has a ceiling.
+LOG10 = "equal_l0_log10"
 WITH_EFFECTS = once(SETTINGS.is_of)
-
-
-@dataclass(frozen=True)
-class Curve:
-    """What a specification curve shows."""
-
-    # Of effects.csv.
-    column: str
-    # Of the axis, which says what is up.
-    label: str
-    # The paper's numbers, dashed.
-    lines: tuple[float, ...]
-    # Whether the column is the log10 of what is shown, which has a ceiling then.
-    of_factors: bool = False
-
-    def text(self, value: float) -> str:
-        """A value of the column as readers see it."""
-        return f"{10**value:g}x" if self.of_factors else f"{value:g}"
 
 
 @figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
@@ -56,7 +40,7 @@ def figure_spec_gap(shown: Shown) -> Drawn:
     0.025 behind.
     """
     label = "Smallest R2 gap\n(SA-GSAE minus Gated)"
-    return specification_curve(shown, Curve("min_gap", label, (-MATCHED_WITHIN,)))
+    return specification_curve(shown, "min_gap", label, -MATCHED_WITHIN)
 
 
 @figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
@@ -68,7 +52,7 @@ def figure_spec_dead(shown: Shown) -> Drawn:
     the paper's 0.35.
     """
     label = "Dead fraction lower by\n(Gated minus SA-GSAE)"
-    return specification_curve(shown, Curve("dead_drop", label, (DEAD_LOWER_BY,)))
+    return specification_curve(shown, "dead_drop", label, DEAD_LOWER_BY)
 
 
 @figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
@@ -79,14 +63,21 @@ def figure_spec_reduction(shown: Shown) -> Drawn:
     show its setting. The dashed lines are the paper's factors: 100x at mlp_out and 2x elsewhere.
     """
     label = "Dead fraction smaller by\n(factor, geometric mean)"
-    lines = np.log10(FEWER_DEAD_OTHER), np.log10(FEWER_DEAD_MLP)
-    return specification_curve(shown, Curve("equal_l0_log10", label, lines, of_factors=True))
+    paper = np.log10([FEWER_DEAD_OTHER, FEWER_DEAD_MLP])
+    return specification_curve(shown, LOG10, label, *paper)
 
 
-def specification_curve(shown: Shown, curve: Curve) -> Drawn:
-    """The curve above, a strip of the levels that each point has below."""
+def specification_curve(shown: Shown, effect: str, label: str, *paper: float) -> Drawn:
+    """The curve above, a strip of the levels that each point has below.
+
+    Args:
+        shown: The study.
+        effect: Column of effects.csv.
+        label: Of the axis, which says what is up.
+        paper: The paper's numbers, dashed.
+    """
     effects = shown.table(SETTINGS)
-    points = _sorted(effects, curve)
+    points = _sorted(effects, effect)
     levels = strip_rows(points, shown)
     colours = dict(zip(shown.spec.hookpoints, cycle(COLOURS), strict=False))
     markers = dict(zip(shown.spec.models, cycle(MARKERS), strict=False))
@@ -94,7 +85,8 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     tall = 0.135 * sum(map(len, levels.values())) + 0.06 * len(levels)
     ratios = [2.1, max(tall, 0.2)]
     drawing, axes = plot.canvas((6, 2.6 + tall), rows=2, sharex=True, height_ratios=ratios)
-    _curve(axes[0, 0], points.assign(**looks), curve)
+    _curve(axes[0, 0], points.assign(**looks), paper)
+    axes[0, 0].set_ylabel(label)
     _strip(axes[1, 0], points.assign(**looks), levels)
     beyond = int((~points["value"].between(*axes[0, 0].get_ylim())).sum())
     title = f"{len(points)} comparisons, sorted"
@@ -105,8 +97,9 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     keys: dict[str, Look] = {name: {"color": c, "marker": "s"} for name, c in colours.items()}
     keys |= {name: {"color": "#555555", "marker": marker} for name, marker in markers.items()}
     keys = {name: look | {"ls": "none"} for name, look in keys.items()}
-    keys[f"the paper's {', '.join(map(curve.text, curve.lines))}"] = DASHED
-    if curve.of_factors:
+    shown_as = factor if effect == LOG10 else "{:g}".format
+    keys[f"the paper's {', '.join(map(shown_as, paper))}"] = DASHED
+    if effect == LOG10:
         keys["the most that could be seen"] = MOST
     if (points["collapsed"] != "").any():
         keys["has collapsed cells"] = plot.CROSS | {"markersize": 5}
@@ -114,18 +107,23 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     return drawing, points
 
 
-def _sorted(effects: pd.DataFrame, curve: Curve) -> pd.DataFrame:
+def factor(log10: float) -> str:
+    """What has this logarithm, as readers see it."""
+    return f"{10**log10:g}x"
+
+
+def _sorted(effects: pd.DataFrame, effect: str) -> pd.DataFrame:
     """The points that have the effect, by its size."""
-    known = effects[effects[curve.column].notna()]
+    known = effects[effects[effect].notna()]
     levels = [name for name in map(str, effects) if name.startswith(LEVEL)]
     names = ["comparison", "recipe", "widths", "model", "hookpoint", *levels]
     table = known[names].assign(
-        measure=curve.column,
-        value=known[curve.column],
-        value_se=known[f"{curve.column}_se"],
+        measure=effect,
+        value=known[effect],
+        value_se=known[f"{effect}_se"],
         collapsed=known["collapsed"],
     )
-    if curve.of_factors:
+    if effect == LOG10:
         table["ceiling_log10"] = np.log10(known["equal_l0_ceiling"])
     table = table.sort_values(["value", *names], kind="stable", ignore_index=True)
     table.insert(0, "rank", table.index + 1)
@@ -146,17 +144,17 @@ def strip_rows(points: pd.DataFrame, shown: Shown) -> dict[str, list[str]]:
     return {column: levels for column, levels in there.items() if len(levels) > 1}
 
 
-def _curve(panel: mpl.axes.Axes, points: pd.DataFrame, curve: Curve) -> None:
+def _curve(panel: mpl.axes.Axes, points: pd.DataFrame, paper: Sequence[float]) -> None:
     """Draw the points, each within limits that hold zero, the paper's numbers and all points
     without collapsed cells. No point lies in the outer 2 % of these."""
     sound = points[points["collapsed"] == ""]
-    ends = [0.0, *curve.lines, *sound.filter(["value", "ceiling_log10"]).stack().dropna()]
+    ends = [0.0, *paper, *sound.filter(["value", "ceiling_log10"]).stack().dropna()]
     pad = 0.06 * (max(ends) - min(ends)) or 0.1
     low, high = min(ends) - pad, max(ends) + pad
-    for value in curve.lines:
+    for value in paper:
         panel.axhline(value, **DASHED, zorder=1)
     panel.axhline(0, color="#444444", lw=0.9, zorder=1)
-    if curve.of_factors:
+    if "ceiling_log10" in points:
         panel.plot(points["rank"], points["ceiling_log10"], **MOST, zorder=2)
     edge = 0.02 * (high - low)
     shown = points.assign(inside=points["value"].clip(low + edge, high - edge))
@@ -167,9 +165,8 @@ def _curve(panel: mpl.axes.Axes, points: pd.DataFrame, curve: Curve) -> None:
         panel.errorbar(rows["rank"], rows["inside"], error, elinewidth=0.8, **look)
     fallen = shown[shown["collapsed"] != ""]
     panel.plot(fallen["rank"], fallen["inside"], **plot.CROSS | {"markersize": cross}, zorder=4)
-    panel.set_ylabel(curve.label)
-    if curve.of_factors:
-        panel.yaxis.set_major_formatter(lambda value, _: curve.text(value))
+    if "ceiling_log10" in points:
+        panel.yaxis.set_major_formatter(lambda value, _: factor(value))
         panel.set_yticks(np.arange(np.floor(low), np.ceil(high) + 1))
     panel.set_ylim(low, high)
     plot.grid(panel)

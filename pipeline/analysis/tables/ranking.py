@@ -28,7 +28,8 @@ from pipeline.study.cell import SweepKey
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
-from sagsae.comparison.ranking import Reading, mean_rank, pooled, read_at, standings
+from sagsae.comparison.frontiers import Floats
+from sagsae.comparison.ranking import mean_rank, pooled, read_at, standings
 from sagsae.comparison.sweeps import Sweep
 
 PLACE = ["recipe", "model", "hookpoint", "l0"]
@@ -131,27 +132,20 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
 def _readings(sweeps: Sweeps, l0: float) -> dict[SweepKey, dict[str, Any]]:
     """R2 of every sweep at one L0, its standard error and where that is from: its own seeds, or for
     one seed those of all sweeps that were trained under the same recipe."""
-    reached = {
-        key: read_at(sweep, "r2", l0)
-        for key, sweep in sweeps.items()
-        if sweep.frontier("r2").reaches(l0)
-    }
-    recipes: dict[str, list[Reading]] = {}
-    for key, reading in reached.items():
-        recipes.setdefault(key.recipe, []).append(reading)
     rows: dict[SweepKey, dict[str, Any]] = {}
+    samples: dict[str, list[Floats]] = {}
     for key, sweep in sweeps.items():
-        rows[key] = dict.fromkeys(READ) | {"rank_reason": ""}
-        if key not in reached:
-            rows[key]["rank_reason"] = _why_not(sweep, l0)
+        if not sweep.frontier("r2").reaches(l0):
+            rows[key] = dict.fromkeys(READ) | {"rank_reason": _why_not(sweep, l0)}
             continue
-        reading, row = reached[key], rows[key]
-        row |= {"r2": reading.value, "r2_quadratic": reading.quadratic, "error_from": ""}
-        row["seeds"] = reading.by_seed.size
-        spread = pooled([other.by_seed for other in recipes[key.recipe]])
-        if reading.se is not None:
-            row |= {"r2_se": reading.se, "error_from": "own seeds"}
-        elif spread is not None and reading.by_seed.size:
+        reading = read_at(sweep, "r2", l0)
+        samples.setdefault(key.recipe, []).append(reading.by_seed)
+        origin = "" if reading.se is None else "own seeds"
+        read = (reading.value, reading.se, reading.quadratic, reading.by_seed.size, origin)
+        rows[key] = dict(zip(READ, read, strict=True)) | {"rank_reason": ""}
+    for key, row in rows.items():
+        spread = pooled(samples.get(key.recipe, []))
+        if spread and row["seeds"] and row["r2_se"] is None:
             noun = "sweep" if spread.sweeps == 1 else "sweeps"
             row |= {"r2_se": spread.sd, "error_from": f"pooled from {spread.sweeps} {noun}"}
     return rows
