@@ -72,7 +72,7 @@ class Source:
     @property
     def page(self) -> str:
         """The page of all its tables, below the folder of results."""
-        return f"{self.folder}/{self.kind}.md"
+        return self.sums.replace(SUMS, ".md")
 
     def reads(self, scope: Scope) -> list[str]:
         """Paths of the tables that it reads, below the folder of results."""

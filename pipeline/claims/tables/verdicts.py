@@ -44,8 +44,8 @@ def reference_file(spec: Scope) -> Path | None:
     if not spec.reference:
         return None
     tables = CHECKOUT / spec.reference / "tables"
-    matrix = tables / "claims_matrix.csv"
-    return matrix if matrix.exists() else tables / CLAIMS.file
+    files = [tables / table.file for table in tables_from(JUDGED)]
+    return next((file for file in files if file.exists()), files[-1])
 
 
 def reference_verdicts(file: Path) -> dict[str, str]:
