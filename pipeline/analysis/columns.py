@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -25,6 +25,8 @@ class Column:
     form: Form | None = None
     # Type of pandas in which the CSV file is read; empty for the type that its values suggest.
     dtype: Literal["", "str", "boolean"] = ""
+    # What a value adds to the title of a table that this column cuts; ``form`` where it is None.
+    title: Form | None = None
 
     @property
     def words(self) -> str:
@@ -54,14 +56,16 @@ SHARED = {
     column.name: column
     for column in (
         *named(
-            "model hookpoint collapsed kind source family measure widths outcome bound", None, "str"
+            "model hookpoint collapsed kind source family measure widths outcome bound", dtype="str"
         ),
-        *named("overlap_reason rank_reason error_from", None, "str"),
+        *named("overlap_reason rank_reason error_from", dtype="str"),
         *named("variant candidate_variant baseline_variant", variant_label, "str"),
         *named("rank best_rank worst_rank of first latents cell_k", plain),
         *named("effect_minus effect_plus", signed),
         *named("parameters gated_equivalent_width tokens_per_second", count),
-        text("recipe", form=recipe_name),
+        Column("recipe", "", recipe_name, "str", lambda name: f"recipe {recipe_name(name)}"),
+        Column("comparison", title="comparison {}".format),
+        Column("l0", title="L0 = {}".format),
         text("series", "Sweep"),
         Column("width", "H"),
         Column("lam", "λ", plain),
@@ -84,18 +88,11 @@ METRICS = "l0 r2 dead_fraction loss_recovered"
 SIDES = "candidate_variant candidate_width baseline_variant baseline_width"
 DOMINANCE = "overlap_lo overlap_hi dominates p_dominance min_gap min_gap_l0 mean_gap overlap_reason"
 
-# Columns by which pages are cut into tables; the form is what their value adds to a title.
-CUTTING = SHARED | {
-    "recipe": text("recipe", form=lambda name: f"recipe {recipe_name(name)}"),
-    "comparison": Column("comparison", form="comparison {}".format),
-    "l0": Column("l0", form="L0 = {}".format),
-}
 
-
-def resolved(items: Sequence[str | Column], known: Mapping[str, Column]) -> Iterator[Column]:
+def resolved(items: Iterable[str | Column]) -> Iterator[Column]:
     """Columns, and those whose names stand in texts."""
     for item in items:
-        names = item.split() if isinstance(item, str) else []
-        yield from (known.get(name) or Column(name) for name in names)
-        if isinstance(item, Column):
+        if isinstance(item, str):
+            yield from (SHARED.get(name) or Column(name) for name in item.split())
+        else:
             yield item

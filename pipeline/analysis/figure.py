@@ -1,4 +1,8 @@
-"""A figure is declared once, at the function that draws it.
+"""Stage: draw a figure, with a CSV of the numbers that it shows.
+
+    python -m pipeline figure --measures DIR --root DIR --out figures/figure_2.png
+
+A figure is declared once, at the function that draws it:
 
     @figure([POINTS], when=under_each_recipe)
     def figure_mine(shown: Shown) -> Drawn: ...
@@ -6,7 +10,8 @@
 Its name is that of the function; the docstring is its title, a line, and its caption. The rule that
 draws it and its place in the report follow. Modules of ``pipeline.analysis.figures`` are searched.
 A figure of this name shows the two sides of the first comparison; ``figure_2_variants`` shows every
-sweep of the grid, ``figure_2@zero-bias`` a recipe other than the default one.
+sweep of the grid, ``figure_2@zero-bias`` a recipe other than the default one. A specification
+curve, such as ``figure_spec_gap``, shows all recipes.
 """
 
 from __future__ import annotations
@@ -17,20 +22,29 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from pipeline.analysis.csv_files import write_csv
+from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.table import Source, Table, declared
 from pipeline.study import outputs
+from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
-
-if TYPE_CHECKING:
-    from pipeline.analysis.figures.shown import Drawn
+from pipeline.study.training import DEFAULT_RECIPE
+from sagsae.files import whole_file
 
 PACKAGE = "pipeline.analysis.figures"
 # Ends the name of the same figure with every sweep of the grid.
 VARIANTS = "_variants"
 # Up to here a study draws every figure under each recipe.
 FEW_RECIPES = 3
+STYLE = Path(__file__).with_name("figures") / "sagsae.mplstyle"
+# Format -> what its file must not say of the day, or of the version.
+UNDATED: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 
 class Cut(NamedTuple):
@@ -55,12 +69,12 @@ When = Callable[[Scope], Iterable[Cut]]
 class Figure:
     """What is known of a figure without drawing it."""
 
-    make: Callable[..., Drawn]
+    make: Callable[[Shown], Drawn]
     when: When
     # What it draws.
     tables: tuple[Table, ...]
     # Files of measures that it draws besides.
-    measures: tuple[str, ...] = ()
+    measures: Sequence[str] = ()
     # Whether it shows all recipes.
     all_recipes: bool = False
     # Whether it is among the few that are drawn of each of many recipes.
@@ -70,16 +84,10 @@ class Figure:
     def name(self) -> str:
         return self.make.__name__
 
-    def told(self, cut: Cut) -> tuple[str, str]:
-        """Title and caption."""
-        title, _, caption = (inspect.getdoc(self.make) or "").partition("\n")
-        title = title.removesuffix(".") + (", every variant" if cut.everything else "")
-        return title + (f", recipe {cut.recipe}" if cut.recipe else ""), " ".join(caption.split())
-
 
 def figure(
     tables: Sequence[Table], when: When, **more: Any
-) -> Callable[[Callable[..., Drawn]], Figure]:
+) -> Callable[[Callable[[Shown], Drawn]], Figure]:
     """Make a function that draws into the ``Figure``; ``more`` are fields of it."""
     return lambda make: Figure(make, when, tuple(tables), **more)
 
@@ -138,23 +146,23 @@ def _has_a_line(scope: Scope, recipe: str) -> bool:
 @cache
 def all_figures() -> dict[str, Figure]:
     """Every figure by name, in the order of the report."""
-    return {found.name: found for found in declared(PACKAGE, Figure)}
+    return {figure.name: figure for figure in declared(PACKAGE, Figure)}
 
 
 def synthetic_figures() -> list[str]:
     """Names of the figures that need no language model."""
-    return [name for name, found in all_figures().items() if found.when is no_language_model]
+    return [name for name, figure in all_figures().items() if figure.when is no_language_model]
 
 
 def figures_of(scope: Scope) -> list[str]:
     """Names of the figures that a study draws by itself, in the order of the report. Neighbours
     that are drawn on the same occasions alternate."""
     names = []
-    for when, group in groupby(all_figures().values(), lambda found: found.when):
+    for when, group in groupby(all_figures().values(), lambda figure: figure.when):
         neighbours = list(group)
         for cut in when(scope):
-            drawn = (found for found in neighbours if found.of_many or not cut.few)
-            names += [cut.name(found.name, scope) for found in drawn]
+            drawn = (figure for figure in neighbours if figure.of_many or not cut.few)
+            names += [cut.name(figure.name, scope) for figure in drawn]
     return names
 
 
@@ -180,12 +188,58 @@ def parts(name: str) -> tuple[Figure, Cut]:
 
 def title_and_caption(name: str) -> tuple[str, str]:
     """What readers are told of a figure."""
-    found, cut = parts(name)
-    return found.told(cut)
+    figure, cut = parts(name)
+    title, _, caption = (inspect.getdoc(figure.make) or "").partition("\n")
+    title = title.removesuffix(".") + (", every variant" if cut.everything else "")
+    return title + (f", recipe {cut.recipe}" if cut.recipe else ""), " ".join(caption.split())
 
 
 def drawn_from(name: str, out: str, measures: str) -> list[str]:
     """The tables below ``out`` and the measures that a figure draws, and no others."""
-    found, _ = parts(name)
-    files = [Path(out, table.path) for table in found.tables]
-    return [str(path) for path in (*files, *(Path(measures, file) for file in found.measures))]
+    figure, _ = parts(name)
+    files = [Path(out, table.path) for table in figure.tables]
+    return [str(path) for path in (*files, *(Path(measures, file) for file in figure.measures))]
+
+
+def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:
+    """A figure and its numbers.
+
+    Args:
+        name: Of the figure, with what it shows.
+        root: Folder of the results, which has the tables.
+        spec: Scope of the study.
+        measures: Those that some figures draw besides.
+
+    Raises:
+        ValueError: no cell is trained by the recipe that the name asks for.
+    """
+    from matplotlib import rc_context
+
+    figure, cut = parts(name)
+    recipe = cut.recipe or next(iter(spec.trained))
+    if recipe not in spec.trained:
+        there = ", ".join(name or DEFAULT_RECIPE for name in spec.trained)
+        raise ValueError(f"{name}: no cell is trained by recipe {recipe!r}; there is {there}")
+    with rc_context(fname=STYLE):
+        drawn, numbers = figure.make(Shown(root, spec, recipe, cut.everything, measures))
+        if spec.several and not figure.all_recipes:
+            drawn.suptitle(f"Recipe {recipe or DEFAULT_RECIPE}", fontsize="medium")
+    return drawn, numbers
+
+
+def main(measures: Path, root: Path, out: Path) -> None:
+    """Draw a figure and write it with its numbers. The same input gives the same bytes.
+
+    Args:
+        measures: folder of the measures
+        root: folder of the results, which has the tables
+        out: the image, .png, .svg or .pdf, named by the figure; beside a .png goes the .csv
+    """
+    from matplotlib import rc_context
+
+    spec, kind = Scope.read(measures / outputs.SCOPE), out.suffix[1:]
+    drawn, numbers = draw(out.stem, root, spec, Measures(measures))
+    with rc_context(fname=STYLE), whole_file(out) as partial:
+        drawn.savefig(partial, format=kind, metadata=UNDATED[kind])
+    if kind == "png":
+        write_csv(out.with_suffix(".csv"), numbers, None)

@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import cycle
+from typing import NamedTuple
 
 import pandas as pd
 
+from pipeline.study.sections import ELSEWHERE
 from pipeline.study.settings import BLANK
-from sagsae.autoencoders.registry import label as variant_label
+
+
+class VariantLook(NamedTuple):
+    """How people see a variant: its name, and in figures its lines, in Matplotlib's notation."""
+
+    label: str
+    colour: str
+    marker: str
+
+
+# By name, in the order of legends.
+#
+# Colours of gates are those of Okabe and Ito without their yellow, which vanishes on white; the
+# others have one of Tol's muted colours per family.
+LOOKS = {
+    "gated": VariantLook("Gated", "#0072B2", "o"),
+    "sagsae": VariantLook("SA-GSAE", "#CC79A7", "D"),
+    "sagsae_sym": VariantLook("SA-GSAE symmetric", "#009E73", "^"),
+    "sagsae_tied": VariantLook("SA-GSAE tied", "#D55E00", "s"),
+    "sagsae_noaux": VariantLook("SA-GSAE without auxiliary loss", "#E69F00", "v"),
+    "sagsae_onesided": VariantLook("SA-GSAE one-sided", "#56B4E9", "P"),
+    "relu": VariantLook("ReLU", "#332288", "<"),
+    "absrelu": VariantLook("AbsReLU", "#332288", ">"),
+    "topk": VariantLook("TopK", "#117733", "<"),
+    "abstopk": VariantLook("AbsTopK", "#117733", ">"),
+    "batchtopk": VariantLook("BatchTopK", "#44AA99", "<"),
+    "absbatchtopk": VariantLook("AbsBatchTopK", "#44AA99", ">"),
+    "jumprelu": VariantLook("JumpReLU", "#882255", "<"),
+    "absjumprelu": VariantLook("AbsJumpReLU", "#882255", ">"),
+    "matryoshka_batchtopk": VariantLook("Matryoshka BatchTopK", "#999933", "<"),
+    "matryoshka_absbatchtopk": VariantLook("Matryoshka AbsBatchTopK", "#999933", ">"),
+}
+# Colours and markers of variants that are not among them, in turn.
+OTHER_COLOURS = ("#000000", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#E69F00", "#56B4E9")
+OTHERS = tuple(zip(OTHER_COLOURS, "h<>*pXd", strict=True))
 
 # As it is, and in whole numbers with commas.
 plain, count = "{:g}".format, "{:,.0f}".format
+
+
+def variant_label(name: str) -> str:
+    """The variant's name for people; of a user's own class, the class's name."""
+    if name in LOOKS:
+        return LOOKS[name].label
+    elsewhere = ELSEWHERE.fullmatch(name)
+    return f"{elsewhere['name']} (foreign)" if elsewhere else name.rpartition(":")[2]
+
+
+def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of variants by name, in the order of legends: those of ``LOOKS`` first."""
+    asked, others = set(names), cycle(OTHERS)
+    known = {name: (look.colour, look.marker) for name, look in LOOKS.items() if name in asked}
+    return known | {name: next(others) for name in sorted(asked - set(LOOKS))}
 
 
 def sweep_label(variant: str, width: int) -> str:

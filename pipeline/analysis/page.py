@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from pandas.io.formats.style import Styler
 
-from pipeline.analysis.columns import Column, Form
+from pipeline.analysis.columns import Column, Form, resolved
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.numbers import format_number, with_error
 from pipeline.analysis.table import Table, table_of
@@ -43,13 +43,12 @@ class Grid(NamedTuple):
     """A table of texts."""
 
     title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    texts: pd.DataFrame
 
     def escaped(self, escape: str) -> Styler:
         """For pandas to write, without what "latex" or "html" would not show as it is."""
-        style = pd.DataFrame(list(self.rows), columns=list(self.columns)).style.hide(axis="index")
-        return style.format(escape=escape).format_index(escape=escape, axis="columns")
+        style = self.texts.style.hide(axis="index").format(escape=escape)
+        return style.format_index(escape=escape, axis="columns")
 
 
 # Of a page: a paragraph, or a table.
@@ -58,7 +57,7 @@ Part = str | Grid
 
 def markdown(table: Grid) -> str:
     """A pipe table, without its title."""
-    rows = [table.columns, ["---"] * len(table.columns), *table.rows]
+    rows = [list(table.texts), ["---"] * len(table.texts.columns), *table.texts.to_numpy()]
     texts = ([text.replace("|", r"\|") for text in row] for row in rows)
     return "\n".join(f"| {' | '.join(row)} |" for row in texts)
 
@@ -75,7 +74,7 @@ def latex(table: Grid) -> str:
     """A ``longtable``; needs booktabs and longtable."""
     text = table.escaped("latex").to_latex(
         hrules=True,
-        column_format="l" * len(table.columns),
+        column_format="l" * len(table.texts.columns),
         environment="longtable",
         caption=re.sub("([&%$#_])", r"\\\1", table.title),
     )
@@ -134,7 +133,7 @@ def parts_of(table: Table, rows: pd.DataFrame, scope: Scope) -> list[Part]:
 
 def _cut(table: Table, rows: pd.DataFrame, scope: Scope) -> Iterator[Grid]:
     columns = list(table.shown(scope, list(map(str, rows))))
-    by = [column for column in table.cut_by if column.name in rows]
+    by = [column for column in resolved(table.by) if column.name in rows]
     groups = rows.groupby([column.name for column in by], sort=False) if by else [((), rows)]
     for values, part in groups:
         words = (_named(*named, scope) for named in zip(by, values, strict=True))
@@ -146,25 +145,25 @@ def _named(column: Column, value: Any, scope: Scope) -> str:
     """What the value of a column adds to a title: a recipe only where there are several."""
     if column.name == "recipe" and not scope.several:
         return ""
-    return text_of(value, column.form or str)
+    return text_of(value, column.title or column.form or str)
 
 
 def grid(rows: pd.DataFrame, columns: Sequence[Column], title: str) -> Grid:
-    """The columns that a table has and that are not empty, as texts."""
+    """The columns that a table has and that are not empty, as texts. A standard error of the
+    table, in column ``<name>_se``, follows its value."""
     filled = rows.astype("object").replace("", None).notna().any()
     shown = [column for column in columns if filled.get(column.name)]
-    texts = [_texts(column, rows) for column in shown]
-    heads = tuple(column.words for column in shown)
-    return Grid(title=title, columns=heads, rows=tuple(zip(*texts, strict=True)))
+    texts = {i: _texts(rows, column) for i, column in enumerate(shown)}
+    headings = [column.words for column in shown]  # of which several may be alike
+    return Grid(title, pd.DataFrame(texts).set_axis(headings, axis="columns"))
 
 
-def _texts(column: Column, rows: pd.DataFrame) -> list[str]:
-    """A column as texts; a standard error of the table, in column ``<name>_se``, follows."""
-    name, form = column.name, column.form
-    errors = rows[f"{name}_se"] if f"{name}_se" in rows else [float("nan")] * len(rows)
+def _texts(rows: pd.DataFrame, column: Column) -> list[str]:
+    values, form = rows[column.name].astype("object"), column.form
+    errors = rows.get(f"{column.name}_se", pd.Series(index=rows.index, dtype=float))
     return [
         text_of(value, form) if pd.isna(se) else with_error(value, se, form or format_number)
-        for value, se in zip(rows[name].astype("object"), errors, strict=True)
+        for value, se in zip(values, errors, strict=True)
     ]
 
 

@@ -1,14 +1,21 @@
-"""What a claim is, and what becomes of it; with the helpers of those who judge."""
+"""What a claim is, and what becomes of it; the helpers of those who judge; the claims that a study
+names: this project's, or those of a user's own module."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from inspect import getdoc
+from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 
 from pipeline.claims.evidence import Evidence
+from pipeline.study.sections import claims_module
 
 # Outcomes. A claim is not testable where what was measured cannot decide it. It is not measured
 # where the study has no cells for it.
@@ -88,13 +95,15 @@ class Claim:
         return texts | {"source": self.source, "criterion": criterion}
 
 
-def claim(source: str, **numbers: float) -> Callable[[Callable[..., Verdict]], Claim]:
+def claim(
+    source: str, rests_on: Callable[[Evidence], Hashable] | None = None, **numbers: float
+) -> Callable[[Callable[..., Verdict]], Claim]:
     """Make a function that judges a claim, and is named after it, into the ``Claim``.
 
     Each number is written once, here: the texts show it and the judge is given it.
     """
     shown = {name: Number(value) for name, value in numbers.items()}
-    return lambda judge: Claim(judge=judge, numbers=shown, source=source)
+    return lambda judge: Claim(judge=judge, numbers=shown, source=source, rests_on=rests_on)
 
 
 def decided(true: bool, here: str, why: str = "") -> Verdict:
@@ -121,10 +130,17 @@ def decided_on_every(
 
 
 def measured(rows: pd.DataFrame, why: str) -> pd.DataFrame:
-    """The same rows; raises Unmeasured where there are none."""
+    """These rows; raises Unmeasured where there are none."""
     if rows.empty:
         raise Unmeasured(why)
     return rows
+
+
+def readable(rows: pd.DataFrame, fits: pd.Series, why: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that can be read and the others; raises Untestable where none can."""
+    if not fits.any():
+        raise Untestable(why)
+    return rows[fits], rows[~fits]
 
 
 def place(row: pd.Series) -> str:
@@ -133,5 +149,42 @@ def place(row: pd.Series) -> str:
 
 
 def places(rows: pd.DataFrame) -> str:
-    """The same of each row, separated by commas."""
+    """The `place` of each row, separated by commas."""
     return ", ".join(place(row) for _, row in rows.iterrows())
+
+
+def load(name: str) -> ModuleType:
+    """The module of claims of this name in a configuration.
+
+    It has a list ``CLAIMS``. It may have ``LIMITS``, which its page says beside the limits of the
+    study, and ``BESIDE``: columns of the matrix that tell of a setting, each with the function that
+    makes its text of the evidence.
+
+    Raises:
+        ImportError: the module cannot be imported, or has no list of claims.
+        ValueError: no name is given.
+    """
+    if not name:
+        raise ValueError("this study names no claims: see `claims` in config/README.md")
+    try:
+        module = import_module(claims_module(name))
+    except ImportError as error:
+        raise ImportError(
+            f"claims {name!r} cannot be imported ({error}); install their package here, or put the "
+            "folder that holds them on PYTHONPATH"
+        ) from error
+    listed = getattr(module, "CLAIMS", None)
+    if not isinstance(listed, list) or {type(item) for item in listed} != {Claim}:
+        raise ImportError(f"claims {name!r}: give {module.__file__} a list CLAIMS of its @claim")
+    return module
+
+
+def claims_digest(name: str) -> str:
+    """Digest of the sources of the module, so that a changed claim is judged again; imports nothing
+    of it but the packages above."""
+    module = find_spec(claims_module(name)) if name else None
+    if module is None or module.origin is None:
+        return ""
+    file = Path(module.origin)
+    files = sorted(file.parent.rglob("*.py")) if module.submodule_search_locations else [file]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]

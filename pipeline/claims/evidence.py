@@ -11,8 +11,7 @@ import pandas as pd
 
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.tables.cells import CELLS
-from pipeline.analysis.tables.comparison import COMPARISON
-from pipeline.analysis.tables.contrasts import CONTRASTS
+from pipeline.analysis.tables.comparison import COMPARISON, CONTRASTS
 from pipeline.analysis.tables.dial import DIAL
 from pipeline.analysis.tables.effects import SETTINGS
 from pipeline.analysis.tables.latents import COST, LATENTS
@@ -73,10 +72,10 @@ class Evidence:
             steered = (self.dial["recipe"] == recipe) & (self.dial["comparison"] == 1)
             tables["dial"] = self.dial[steered & first]
         if self.spec.several_widths and setting.comparison is not None:
-            own = self.spec.widths(setting)
+            widths = self.spec.widths(setting)
             for name in SWEEPS:
                 for column in tables[name].filter(regex="^(candidate_|baseline_)?width$"):
-                    there = _pairs(tables[name], "model", column).isin(own)
+                    there = _pairs(tables[name], "model", column).isin(widths)
                     tables[name] = tables[name][there]
         return replace(self, setting=setting, **tables)
 
@@ -88,7 +87,7 @@ class Evidence:
         return replace(self, **tables)
 
     @property
-    def own(self) -> pd.DataFrame:
+    def of_setting(self) -> pd.DataFrame:
         """Rows of the setting's comparison, where both its sides have cells; all comparisons where
         the study has one setting."""
         rows = self.comparison
@@ -103,5 +102,5 @@ class Evidence:
         return {name: table for name in names if (table := getattr(self, name)) is not None}
 
 
-def _pairs(table: pd.DataFrame, one: str, other: str) -> pd.MultiIndex:
-    return pd.MultiIndex.from_arrays([table[one], table[other]])
+def _pairs(table: pd.DataFrame, *names: str) -> pd.MultiIndex:
+    return pd.MultiIndex.from_frame(table[[*names]])

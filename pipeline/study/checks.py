@@ -14,10 +14,10 @@ from pipeline.study.cell import Cell
 from pipeline.study.grid import cells_of
 from pipeline.study.probe import SOURCE
 from pipeline.study.recipes import home, training_of
-from pipeline.study.sections import LARGEST_WIDTH, CellNameError, Section, faults_of
+from pipeline.study.sections import ELSEWHERE, LARGEST_WIDTH, CellNameError, Section, faults_of
 from pipeline.study.study_config import LOOKS, StudyConfig
 from pipeline.study.training import DEFAULT_RECIPE, Training
-from sagsae.autoencoders.registry import ELSEWHERE, VARIANTS, K, knobs
+from sagsae.autoencoders.registry import VARIANTS, K, knobs
 from sagsae.training.recipe import SETTINGS, uses
 
 # Those of a model that names none of its own.

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from pipeline.study.cell import Cell
 from pipeline.study.sections import (
     ABSENT,
+    ELSEWHERE,
     ONCE,
     Count,
     FieldFaults,
@@ -29,7 +30,7 @@ from pipeline.study.sections import (
 )
 from pipeline.study.sources import Model
 from pipeline.study.training import DEFAULT_RECIPE
-from sagsae.autoencoders.registry import ELSEWHERE, LAMBDA, K, knobs
+from sagsae.autoencoders.registry import LAMBDA, K, knobs
 from sagsae.exchange import FORMATS
 
 

@@ -28,6 +28,10 @@ from sagsae.autoencoders.registry import check_name
 NAME_LENGTH = 64
 
 
+# The form of a variant's name of what another library has trained.
+ELSEWHERE = re.compile(r"foreign-(?P<name>[a-z0-9][a-z0-9-]*)")
+
+
 class CellNameError(ValueError):
     """A cell name that names nothing, or names something by another spelling."""
 
@@ -118,6 +122,10 @@ def claims_module(name: str) -> str:
     return f"pipeline.claims.{name}" if name in PAPERS else name
 
 
+def _known_variant(name: str) -> str:
+    return name if ELSEWHERE.fullmatch(name) else check_name(name)
+
+
 def _known_claims(name: str) -> str:
     if name and find_spec(claims_module(name).partition(".")[0]) is None:
         raise ValueError(
@@ -151,7 +159,7 @@ HookpointName = Annotated[
 ModulePath = Annotated[
     str, Field(pattern=r"^([A-Za-z0-9_]|\{layer\})+(\.([A-Za-z0-9_]|\{layer\})+)*$")
 ]
-Variant = Annotated[str, Field(max_length=NAME_LENGTH), AfterValidator(check_name)]
+Variant = Annotated[str, Field(max_length=NAME_LENGTH), AfterValidator(_known_variant)]
 PathOrNone = Annotated[str, Field(max_length=1000), AfterValidator(_usable_path)]
 ClaimsName = Annotated[
     str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$"), AfterValidator(_known_claims)

@@ -1,4 +1,4 @@
-"""Names of the variants, where each is implemented, how each looks. Free of torch.
+"""Names of the variants, where each is implemented, what sets them apart. Free of torch.
 
 A name with a colon, ``my_package.module:Class``, is a class of a user's own package.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from importlib.util import find_spec
-from itertools import cycle
 from typing import NamedTuple
 
 # What sets the sparsity of a variant: the weight of a penalty, or the number of active latents.
@@ -22,8 +21,6 @@ class Variant(NamedTuple):
 
     Attributes:
         place: ``module:class`` inside ``sagsae.autoencoders``.
-        label: Name for people.
-        colour, marker: Of its lines in figures, in Matplotlib's notation.
         family: Variants whose lambda weighs the same penalty, and which training settings they
             have.
         knob: What sets its sparsity: ``LAMBDA`` or ``K``.
@@ -32,86 +29,47 @@ class Variant(NamedTuple):
     """
 
     place: str
-    label: str
-    colour: str
-    marker: str
     family: str = GATED
     knob: str = LAMBDA
     stem: str = ""
     sides: int = 1
 
 
-# By name, in the order of legends. A new variant adds one line.
-#
-# Colours of gates are those of Okabe and Ito without their yellow, which vanishes on white; the
-# others have one of Tol's muted colours per family.
+# By name. A new variant adds one line.
 VARIANTS: dict[str, Variant] = {
-    "gated": Variant("gated:Gated", "Gated", "#0072B2", "o"),
-    "sagsae": Variant("sign_aware:FreeSignAware", "SA-GSAE", "#CC79A7", "D", stem="gated", sides=2),
-    "sagsae_sym": Variant(
-        "sign_aware:SymmetricSignAware", "SA-GSAE symmetric", "#009E73", "^", stem="gated", sides=2
-    ),
-    "sagsae_tied": Variant(
-        "sign_aware:TiedSignAware", "SA-GSAE tied", "#D55E00", "s", stem="gated", sides=2
-    ),
-    "sagsae_noaux": Variant(
-        "sign_aware:NoAuxiliarySignAware",
-        "SA-GSAE without auxiliary loss",
-        "#E69F00",
-        "v",
-        stem="gated",
-        sides=2,
-    ),
-    "sagsae_onesided": Variant(
-        "sign_aware:OneSidedSignAware", "SA-GSAE one-sided", "#56B4E9", "P", stem="gated"
-    ),
-    "relu": Variant("relu:Relu", "ReLU", "#332288", "<", RELU),
-    "absrelu": Variant("relu:AbsRelu", "AbsReLU", "#332288", ">", RELU, stem="relu", sides=2),
-    "topk": Variant("topk:TopK", "TopK", "#117733", "<", TOPK, K),
-    "abstopk": Variant("topk:AbsTopK", "AbsTopK", "#117733", ">", TOPK, K, "topk", 2),
-    "batchtopk": Variant("batchtopk:BatchTopK", "BatchTopK", "#44AA99", "<", TOPK, K),
-    "absbatchtopk": Variant(
-        "batchtopk:AbsBatchTopK", "AbsBatchTopK", "#44AA99", ">", TOPK, K, "batchtopk", 2
-    ),
-    "jumprelu": Variant("jumprelu:JumpRelu", "JumpReLU", "#882255", "<", JUMPRELU),
-    "absjumprelu": Variant(
-        "jumprelu:AbsJumpRelu", "AbsJumpReLU", "#882255", ">", JUMPRELU, stem="jumprelu", sides=2
-    ),
-    "matryoshka_batchtopk": Variant(
-        "matryoshka:Matryoshka", "Matryoshka BatchTopK", "#999933", "<", MATRYOSHKA, K
-    ),
+    "gated": Variant("gated:Gated"),
+    "sagsae": Variant("sign_aware:FreeSignAware", stem="gated", sides=2),
+    "sagsae_sym": Variant("sign_aware:SymmetricSignAware", stem="gated", sides=2),
+    "sagsae_tied": Variant("sign_aware:TiedSignAware", stem="gated", sides=2),
+    "sagsae_noaux": Variant("sign_aware:NoAuxiliarySignAware", stem="gated", sides=2),
+    "sagsae_onesided": Variant("sign_aware:OneSidedSignAware", stem="gated"),
+    "relu": Variant("relu:Relu", RELU),
+    "absrelu": Variant("relu:AbsRelu", RELU, stem="relu", sides=2),
+    "topk": Variant("topk:TopK", TOPK, K),
+    "abstopk": Variant("topk:AbsTopK", TOPK, K, "topk", 2),
+    "batchtopk": Variant("batchtopk:BatchTopK", TOPK, K),
+    "absbatchtopk": Variant("batchtopk:AbsBatchTopK", TOPK, K, "batchtopk", 2),
+    "jumprelu": Variant("jumprelu:JumpRelu", JUMPRELU),
+    "absjumprelu": Variant("jumprelu:AbsJumpRelu", JUMPRELU, stem="jumprelu", sides=2),
+    "matryoshka_batchtopk": Variant("matryoshka:Matryoshka", MATRYOSHKA, K),
     "matryoshka_absbatchtopk": Variant(
-        "matryoshka:AbsMatryoshka",
-        "Matryoshka AbsBatchTopK",
-        "#999933",
-        ">",
-        MATRYOSHKA,
-        K,
-        stem="matryoshka_batchtopk",
-        sides=2,
+        "matryoshka:AbsMatryoshka", MATRYOSHKA, K, "matryoshka_batchtopk", 2
     ),
 }
 
-# Colours and markers of variants that are not registered, in turn.
-OTHER_COLOURS = ("#000000", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#E69F00", "#56B4E9")
-OTHER_LOOKS = tuple(zip(OTHER_COLOURS, "h<>*pXd", strict=True))
-
-# The form of a name of what another library has trained.
-ELSEWHERE = re.compile(r"foreign-(?P<name>[a-z0-9][a-z0-9-]*)")
 # The form of a name of a user's own class.
 FOREIGN = re.compile(r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]\w*", re.ASCII)
 
 
 def check_name(name: str) -> str:
-    """The name, if it is registered, of what was trained elsewhere, or of a class in a package that
-    Python can find.
+    """The name, if it is registered, or of a class in a package that Python can find.
 
     Imports nothing, so whether the package has the class is seen when a job needs it.
 
     Raises:
         ValueError: neither; the message says what is possible.
     """
-    if name in VARIANTS or ELSEWHERE.fullmatch(name):
+    if name in VARIANTS:
         return name
     found = FOREIGN.fullmatch(name)
     if found is None:
@@ -144,8 +102,8 @@ def sides(name: str) -> int | None:
 
 
 def stems(names: Iterable[str]) -> list[str]:
-    """The one-sided variants that some variants are forms of, in the order of legends. Those that
-    are not registered have none."""
+    """The one-sided variants that some variants are forms of, in the order of the registry. Those
+    that are not registered have none."""
     found = {stem(name) for name in names if name in VARIANTS}
     return [name for name in VARIANTS if name in found]
 
@@ -166,17 +124,3 @@ def equal_knobs_compare(one: str, other: str) -> bool:
         return True
     a, b = VARIANTS[one], VARIANTS[other]
     return a.knob == b.knob and (a.knob == K or a.family == b.family)
-
-
-def label(name: str) -> str:
-    """The variant's name for people; of a user's own class, the class's name."""
-    if elsewhere := ELSEWHERE.fullmatch(name):
-        return f"{elsewhere['name']} (foreign)"
-    return VARIANTS[name].label if name in VARIANTS else name.rpartition(":")[2]
-
-
-def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of variants by name, in the order of legends: registered ones first."""
-    found, others = set(names), cycle(OTHER_LOOKS)
-    registered = {name: VARIANTS[name][2:4] for name in VARIANTS if name in found}
-    return registered | {name: next(others) for name in sorted(found - set(VARIANTS))}

@@ -14,8 +14,7 @@ import pytest
 
 from pipeline.__main__ import main as run
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.draw import draw
-from pipeline.analysis.figure import figures_of
+from pipeline.analysis.figure import draw, figures_of
 from pipeline.analysis.figures.shown import Drawn
 from pipeline.analysis.table import sources
 from pipeline.jobs.json_files import read_json, write_json

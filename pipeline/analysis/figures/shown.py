@@ -1,16 +1,20 @@
-"""What a figure is drawn from, how each of its lines looks, and the function that draws it."""
+"""What a figure is drawn from, how each of its lines looks, and its panels."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.figures import mpl
+from pipeline.analysis.figures import mpl, plot
+from pipeline.analysis.figures.plot import Look
+from pipeline.analysis.numbers import looks
 from pipeline.analysis.table import Table
 from pipeline.analysis.tables.cells import POINTS
 from pipeline.analysis.tables.comparison import COMPARISON
@@ -18,13 +22,12 @@ from pipeline.analysis.tables.sweeps import with_series
 from pipeline.analysis.tables.synthetic import BY_PROTOCOL, rows_of
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
-from sagsae.autoencoders.registry import looks
 
 # A figure, and the numbers that it shows.
 Drawn: TypeAlias = "tuple[mpl.figure.Figure, pd.DataFrame]"
+# A panel, and the rows that it shows.
+Panel: TypeAlias = "tuple[mpl.axes.Axes, pd.DataFrame]"
 LINES = ("-", "--", ":", "-.")
-# How a line with markers looks, in Matplotlib's words.
-Look = dict[str, Any]
 
 
 def look_of(
@@ -79,15 +82,6 @@ class Shown:
         return pd.Series([self.spec.in_main(*key) for key in keys], table.index, dtype=bool)
 
     @property
-    def places(self) -> tuple[list[str], list[str]]:
-        """Models and hookpoints at which there is something to show."""
-        models, hookpoints = zip(*self.spec.trained[self.recipe], strict=True)
-        return (
-            [name for name in self.spec.models if name in models],
-            [name for name in self.spec.hookpoints if name in hookpoints],
-        )
-
-    @property
     def overlaps(self) -> pd.DataFrame:
         """The L0 ranges that are shaded: those of the main comparison in its own figures."""
         table = self.table(COMPARISON)
@@ -101,8 +95,8 @@ class Shown:
 
     @cached_property
     def _series(self) -> dict[str, Look]:
-        """Of all lines of the study, so that every figure of it agrees. A line is one variant at
-        one width, in multiples of d, so over all models.
+        """How all lines of the study look, so that every figure of it agrees. A line is one variant
+        at one width, in multiples of d, so over all models.
 
         Colour and marker say which variant, the line which of its widths: the main comparison's
         comes first and is drawn heavier. The two sides of a variant have one colour, and no line
@@ -111,16 +105,55 @@ class Shown:
         points = with_series(self.table(POINTS), self.spec)
         main = set(points.loc[self._in_main(points), "series"])
         first = points.sort_values(["width", "variant"]).drop_duplicates("series")
-        result: dict[str, Look] = {}
+        series: dict[str, Look] = {}
         for variant, (colour, marker) in looks(first["variant"]).items():
             labels = first.loc[first["variant"] == variant, "series"]
-            alike = [look["color"] for look in result.values()].count(colour)
+            alike = [look["color"] for look in series.values()].count(colour)
             for i, label in enumerate(sorted(labels, key=lambda label: label not in main), alike):
                 line, weight = LINES[i % len(LINES)], 1.0 if label in main else 0.75
-                result[label] = look_of(colour, marker, line, weight)
-        return result
+                series[label] = look_of(colour, marker, line, weight)
+        return series
 
+    def panels(
+        self,
+        table: pd.DataFrame,
+        legend: Sequence[mpl.artist.Artist],
+        labels: tuple[str, str],
+        size: tuple[float, float] = (2.25, 1.95),
+        places: Iterable[tuple[str, str]] = (),
+        **shared: Any,
+    ) -> tuple[mpl.figure.Figure, list[Panel]]:
+        """A figure with a row of panels per model, a column per hookpoint, and a legend below.
 
-def legend_of(looks_by_label: dict[str, Look]) -> list[mpl.lines.Line2D]:
-    """A line of the legend for each label."""
-    return [mpl.lines.Line2D([], [], label=label, **look) for label, look in looks_by_label.items()]
+        Args:
+            table: What is drawn, with columns ``model`` and ``hookpoint``.
+            legend: Its handles, all with labels.
+            labels: Of the x axes and of the y axes.
+            size: Of a panel in inches.
+            places: Each (model, hookpoint); those of the recipe where none is given.
+            shared: ``sharex`` and ``sharey`` of Matplotlib.
+
+        Returns:
+            The figure, and each panel with the rows of the table that it shows.
+        """
+        there = {name for place in places or self.spec.trained[self.recipe] for name in place}
+        models = [name for name in self.spec.models if name in there]
+        hooks = [name for name in self.spec.hookpoints if name in there]
+        across = 2 if len(hooks) > 2 else 1
+        below = 0.19 * -(-len(legend) // across) + 0.42
+        wide, tall = max(3.5, size[0] * len(hooks)), size[1] * len(models) + below
+        figure, axes = plot.canvas((wide, tall), len(models), len(hooks), **shared)
+        for panel in axes[-1]:
+            panel.set_xlabel(labels[0])
+        for panel in axes[:, 0]:
+            panel.set_ylabel(labels[1])
+        if legend:
+            plot.legend_below(figure, legend, across)
+        panels = []
+        for (model, hookpoint), panel in zip(product(models, hooks), axes.flat, strict=True):
+            here = table[(table["model"] == model) & (table["hookpoint"] == hookpoint)]
+            note = "\nnothing to draw" if here.empty else ""
+            panel.set_title(f"{model}, {hookpoint}{note}")
+            plot.grid(panel)
+            panels.append((panel, here))
+        return figure, panels

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 
 from pipeline.analysis.figure import figure, once
-from pipeline.analysis.figures import mpl
-from pipeline.analysis.figures.panels import panels_of
-from pipeline.analysis.figures.shown import LINES, Drawn, Look, Shown, legend_of, look_of
+from pipeline.analysis.figures import mpl, plot
+from pipeline.analysis.figures.shown import LINES, Drawn, Look, Shown, look_of
+from pipeline.analysis.numbers import LOOKS
 from pipeline.analysis.tables.ranking import RANKING
-from pipeline.analysis.tables.sign_rates import SIGN_RATES
-from sagsae.autoencoders.registry import VARIANTS, sides, stem
+from pipeline.analysis.tables.sides import SIGN_RATES
+from sagsae.autoencoders.registry import sides, stem
 
 PLACE = ["recipe", "model", "hookpoint"]
 # Marks a rate of which the widths that were trained give a bound alone.
 BOUNDS = {"above": "^", "below": "v", "": "o"}
-
-
 WITH_RATES = once(SIGN_RATES.is_of)
 
 
@@ -33,34 +29,56 @@ def figure_sign_rates(shown: Shown) -> Drawn:
     """
     table, spec = shown.table(SIGN_RATES), shown.spec
     rows = table[(table["measure"] == "r2") & (table["l0"] == spec.matched_levels[0])]
-    rows = rows.join(pd.DataFrame(_data(rows, spec.levels), rows.index, ["tokens", "epochs"]))
-    series = dict.fromkeys(zip(rows["family"], rows["multiple"], strict=True))
-    styles = {one: _style(*one, rows) for one in series}
-    legend = legend_of(
-        {
-            f"{VARIANTS[family].label}, {'' if multiple == 1 else f'{multiple:g}'}d": style
-            for (family, multiple), style in styles.items()
-        }
-    )
+    rows = with_data(rows, spec.levels)
+    widths = sorted(rows["multiple"].unique())
+    styles, legend = {}, {}
+    for family, multiple in dict.fromkeys(zip(rows["family"], rows["multiple"], strict=True)):
+        line = LINES[widths.index(multiple) % len(LINES)]
+        look = {"color": LOOKS[family].colour, "ls": line, "lw": 1.0, "marker": "o", "ms": 4}
+        styles[family, multiple] = look
+        legend[f"{LOOKS[family].label}, {'' if multiple == 1 else f'{multiple:g}'}d"] = look
     several = rows["tokens"].nunique() > 1
     labels = "Training tokens (millions)" if several else "", "Rate"
-    places = list(rows["model"].unique()), list(rows["hookpoint"].unique())
-    drawing, panels = panels_of(places, rows, legend, labels, sharex=True, sharey=True)
+    places = set(zip(rows["model"], rows["hookpoint"], strict=True))
+    drawing, panels = shown.panels(
+        rows, plot.legend_of(legend), labels, places=places, sharex=True, sharey=True
+    )
     for panel, here in panels:
-        for number, (one, style) in enumerate(styles.items()):
-            own = here[(here["family"] == one[0]) & (here["multiple"] == one[1])]
-            _points(panel, own.sort_values("tokens"), style, 1 + 0.06 * (number - len(styles) / 2))
+        for number, ((family, multiple), style) in enumerate(styles.items()):
+            line = here[(here["family"] == family) & (here["multiple"] == multiple)]
+            shift = 1 + 0.06 * (number - len(styles) / 2)
+            _points(panel, line.sort_values("tokens"), style, shift)
         panel.axhline(1, color="black", lw=0.8, zorder=1)
         panel.set_xscale("log")
-        panel.xaxis.set_major_locator(
-            mpl.ticker.LogLocator(subs=(1, 2, 5)) if several else mpl.ticker.NullLocator()
-        )
+        ticks = mpl.ticker.LogLocator(subs=(1, 2, 5)) if several else mpl.ticker.NullLocator()
+        panel.xaxis.set_major_locator(ticks)
         panel.set_yscale("log", base=2)
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value:g}")
         panel.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     names = ["family", "variant", "width", "multiple", "tokens", "epochs", "rate", "bound"]
     return drawing, rows[[*PLACE, *names, "rate_low", "rate_high", "seeds"]]
+
+
+def _points(panel: mpl.axes.Axes, rows: pd.DataFrame, style: Look, shift: float) -> None:
+    """The rates of one family at one width, a line through those of one epoch."""
+    once = rows[rows["epochs"] <= 1]
+    panel.plot(once["tokens"] * shift, once["rate"], **style | {"marker": ""})
+    for (bound, again), here in rows.groupby(["bound", rows["epochs"] > 1]):
+        marks: Look = {"marker": BOUNDS[str(bound)], "ls": ""}
+        marks |= {"mfc": "none", "ms": 7} if again else {}
+        low, high = (here[end].fillna(here["rate"]) for end in ("rate_low", "rate_high"))
+        error = np.array([here["rate"] - low, high - here["rate"]])
+        panel.errorbar(here["tokens"] * shift, here["rate"], error, capsize=1.5, **style | marks)
+
+
+def with_data(rows: pd.DataFrame, levels: dict[str, dict[str, str]]) -> pd.DataFrame:
+    """Rows with ``tokens``, the millions of training tokens of the recipe of each, and ``epochs``,
+    how often each token was seen. A study whose recipes do not say so has one unit of data."""
+    said = [levels.get(recipe, {}) for recipe in rows["recipe"]]
+    tokens = np.array([float(level.get("tokens", 1e6)) for level in said])
+    unique = np.array([float(level.get("unique_rows", 0)) for level in said])
+    return rows.assign(tokens=tokens / 1e6, epochs=tokens / np.where(unique, unique, tokens))
 
 
 @figure([RANKING], when=WITH_RATES)
@@ -74,50 +92,21 @@ def figure_widths(shown: Shown) -> Drawn:
     first = shown.spec.matched_levels[0]
     rows = table[(table["recipe"] == shown.recipe) & (table["l0"] == first) & table["r2"].notna()]
     rows = rows.assign(multiple=rows["width"] / rows["model"].map(shown.spec.models))
-    variants = [name for name in VARIANTS if name in set(rows["variant"])]
-    legend = legend_of({VARIANTS[name].label: _look(name) for name in variants})
+    series: dict[str, Look] = {}
+    for variant in (name for name in LOOKS if name in set(rows["variant"])):
+        known, two = LOOKS[stem(variant)], sides(variant) == 2
+        dashes = "--" if two else "-"
+        series[variant] = look_of(known.colour, known.marker, dashes, 0.9, hollow=two)
+    legend = plot.legend_of({LOOKS[name].label: look for name, look in series.items()})
     labels = "Width, in multiples of d", f"R2 at L0 = {first:g}"
-    drawing, panels = panels_of(shown.places, rows, legend, labels)
+    drawing, panels = shown.panels(rows, legend, labels)
     for panel, here in panels:
-        for name in variants:
-            own = here[here["variant"] == name].sort_values("width")
-            panel.errorbar(own["multiple"], own["r2"], own["r2_se"], capsize=1.5, **_look(name))
+        for variant, look in series.items():
+            line = here[here["variant"] == variant].sort_values("width")
+            panel.errorbar(line["multiple"], line["r2"], line["r2_se"], capsize=1.5, **look)
         panel.set_xscale("log", base=2)
         ticks = sorted(here["multiple"].unique())
         panel.set_xticks(ticks, [f"{round(tick, 2):g}" for tick in ticks])
         panel.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     names = [*PLACE, "variant", "width", "multiple", "l0", "r2", "r2_se", "seeds"]
     return drawing, rows[names]
-
-
-def _look(variant: str) -> Look:
-    known, two = VARIANTS[stem(variant)], sides(variant) == 2
-    return look_of(known.colour, known.marker, "--" if two else "-", 0.9, hollow=two)
-
-
-def _style(family: str, multiple: float, rows: pd.DataFrame) -> Look:
-    """A family has a colour, a width a line."""
-    widths = sorted(rows["multiple"].unique())
-    line = LINES[widths.index(multiple) % len(LINES)]
-    return {"color": VARIANTS[family].colour, "ls": line, "lw": 1.0, "marker": "o", "ms": 4}
-
-
-def _points(panel: mpl.axes.Axes, rows: pd.DataFrame, style: Look, shift: float) -> None:
-    """The rates of one family at one width, a line through those of one epoch."""
-    once = rows[rows["epochs"] <= 1]
-    panel.plot(once["tokens"] * shift, once["rate"], **style | {"marker": ""})
-    for (bound, again), own in rows.groupby(["bound", rows["epochs"] > 1]):
-        marks: Look = {"marker": BOUNDS[str(bound)], "ls": ""}
-        marks |= {"mfc": "none", "ms": 7} if again else {}
-        low, high = (own[end].fillna(own["rate"]) for end in ("rate_low", "rate_high"))
-        error = np.array([own["rate"] - low, high - own["rate"]])
-        panel.errorbar(own["tokens"] * shift, own["rate"], error, capsize=1.5, **style | marks)
-
-
-def _data(rows: pd.DataFrame, levels: dict[str, dict[str, str]]) -> Iterator[tuple[float, float]]:
-    """Millions of training tokens, and how often each was seen, of the recipe of each row. A study
-    whose recipes do not say so has one unit of data."""
-    for recipe in rows["recipe"]:
-        own = levels.get(recipe, {})
-        tokens = float(own.get("tokens", 1e6))
-        yield tokens / 1e6, tokens / (float(own.get("unique_rows", 0)) or tokens)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import cycle
 
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis import paper_numbers
 from pipeline.analysis.figure import figure, once
-from pipeline.analysis.figures import mpl
-from pipeline.analysis.figures.panels import CROSS, grid
-from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
+from pipeline.analysis.figures import mpl, plot
+from pipeline.analysis.figures.shown import Drawn, Look, Shown
 from pipeline.analysis.tables.effects import SETTINGS
 from pipeline.study.settings import LEVEL
 
+# Numbers of the paper that claims are judged by as well, each written once: R2 that SA-GSAE may
+# fall short of Gated and still match it; least absolute fall of the dead fraction where it does not
+# dominate; least reduction of the dead fraction, a geometric mean, at MLP outputs and elsewhere.
+MATCHED_WITHIN, DEAD_LOWER_BY, FEWER_DEAD_MLP, FEWER_DEAD_OTHER = 0.025, 0.35, 100, 2
 # Of hookpoints, in turn; those of Okabe and Ito.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # Of models, in turn.
@@ -24,26 +26,8 @@ MARKERS = "osD^vP*"
 DASHED: Look = {"color": "#444444", "lw": 0.8, "ls": "--"}
 # The most that could be seen.
 MOST: Look = {"marker": "_", "color": "#999999", "markersize": 4, "ls": "none"}
-
-
-@dataclass(frozen=True)
-class Curve:
-    """What a specification curve shows."""
-
-    # Of effects.csv.
-    column: str
-    # Of the axis, which says what is up.
-    label: str
-    # The paper's numbers, dashed.
-    lines: tuple[float, ...]
-    # Whether the column is the log10 of what is shown, which has a ceiling then.
-    of_factors: bool = False
-
-    def text(self, value: float) -> str:
-        """A value of the column as readers see it."""
-        return f"{10**value:g}x" if self.of_factors else f"{value:g}"
-
-
+# The effect that is shown as a factor, which has a ceiling.
+LOG10 = "equal_l0_log10"
 WITH_EFFECTS = once(SETTINGS.is_of)
 
 
@@ -56,7 +40,7 @@ def figure_spec_gap(shown: Shown) -> Drawn:
     0.025 behind.
     """
     label = "Smallest R2 gap\n(SA-GSAE minus Gated)"
-    return specification_curve(shown, Curve("min_gap", label, (-paper_numbers.MATCHED_WITHIN,)))
+    return specification_curve(shown, "min_gap", label, -MATCHED_WITHIN)
 
 
 @figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
@@ -68,7 +52,7 @@ def figure_spec_dead(shown: Shown) -> Drawn:
     the paper's 0.35.
     """
     label = "Dead fraction lower by\n(Gated minus SA-GSAE)"
-    return specification_curve(shown, Curve("dead_drop", label, (paper_numbers.DEAD_LOWER_BY,)))
+    return specification_curve(shown, "dead_drop", label, DEAD_LOWER_BY)
 
 
 @figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
@@ -79,25 +63,32 @@ def figure_spec_reduction(shown: Shown) -> Drawn:
     show its setting. The dashed lines are the paper's factors: 100x at mlp_out and 2x elsewhere.
     """
     label = "Dead fraction smaller by\n(factor, geometric mean)"
-    lines = np.log10(paper_numbers.FEWER_DEAD_OTHER), np.log10(paper_numbers.FEWER_DEAD_MLP)
-    return specification_curve(shown, Curve("equal_l0_log10", label, lines, of_factors=True))
+    paper = np.log10([FEWER_DEAD_OTHER, FEWER_DEAD_MLP])
+    return specification_curve(shown, LOG10, label, *paper)
 
 
-def specification_curve(shown: Shown, curve: Curve) -> Drawn:
-    """The curve above, a strip of the levels that each point has below."""
+def specification_curve(shown: Shown, effect: str, label: str, *paper: float) -> Drawn:
+    """The curve above, a strip of the levels that each point has below.
+
+    Args:
+        shown: The study.
+        effect: Column of effects.csv.
+        label: Of the axis, which says what is up.
+        paper: The paper's numbers, dashed.
+    """
     effects = shown.table(SETTINGS)
-    points = _sorted(effects, curve)
+    points = _sorted(effects, effect)
     levels = strip_rows(points, shown)
     colours = dict(zip(shown.spec.hookpoints, cycle(COLOURS), strict=False))
     markers = dict(zip(shown.spec.models, cycle(MARKERS), strict=False))
     looks = {"color": points["hookpoint"].map(colours), "marker": points["model"].map(markers)}
-    drawn = points.assign(**looks)
     tall = 0.135 * sum(map(len, levels.values())) + 0.06 * len(levels)
-    drawing = mpl.figure.Figure(figsize=(6, 2.6 + tall), layout="constrained")
-    above, below = drawing.subplots(2, 1, sharex=True, height_ratios=[2.1, max(tall, 0.2)])
-    _curve(above, drawn, curve)
-    _strip(below, drawn, levels)
-    beyond = int((~points["value"].between(*above.get_ylim())).sum())
+    ratios = [2.1, max(tall, 0.2)]
+    drawing, axes = plot.canvas((6, 2.6 + tall), rows=2, sharex=True, height_ratios=ratios)
+    _curve(axes[0, 0], points.assign(**looks), paper)
+    axes[0, 0].set_ylabel(label)
+    _strip(axes[1, 0], points.assign(**looks), levels)
+    beyond = int((~points["value"].between(*axes[0, 0].get_ylim())).sum())
     title = f"{len(points)} comparisons, sorted"
     title += f"; {beyond} beyond the frame" if beyond else ""
     absent = len(effects) - len(points)
@@ -106,27 +97,33 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     keys: dict[str, Look] = {name: {"color": c, "marker": "s"} for name, c in colours.items()}
     keys |= {name: {"color": "#555555", "marker": marker} for name, marker in markers.items()}
     keys = {name: look | {"ls": "none"} for name, look in keys.items()}
-    keys[f"the paper's {', '.join(map(curve.text, curve.lines))}"] = DASHED
-    if curve.of_factors:
+    shown_as = factor if effect == LOG10 else "{:g}".format
+    keys[f"the paper's {', '.join(map(shown_as, paper))}"] = DASHED
+    if effect == LOG10:
         keys["the most that could be seen"] = MOST
     if (points["collapsed"] != "").any():
-        keys["has collapsed cells"] = CROSS | {"markersize": 5}
-    drawing.legend(handles=legend_of(keys), loc="outside lower center", ncols=4, frameon=False)
+        keys["has collapsed cells"] = plot.CROSS | {"markersize": 5}
+    plot.legend_below(drawing, plot.legend_of(keys), 4)
     return drawing, points
 
 
-def _sorted(effects: pd.DataFrame, curve: Curve) -> pd.DataFrame:
+def factor(log10: float) -> str:
+    """What has this logarithm, as readers see it."""
+    return f"{10**log10:g}x"
+
+
+def _sorted(effects: pd.DataFrame, effect: str) -> pd.DataFrame:
     """The points that have the effect, by its size."""
-    known = effects[effects[curve.column].notna()]
-    levels = [str(name) for name in effects if str(name).startswith(LEVEL)]
+    known = effects[effects[effect].notna()]
+    levels = [name for name in map(str, effects) if name.startswith(LEVEL)]
     names = ["comparison", "recipe", "widths", "model", "hookpoint", *levels]
     table = known[names].assign(
-        measure=curve.column,
-        value=known[curve.column],
-        value_se=known[f"{curve.column}_se"],
+        measure=effect,
+        value=known[effect],
+        value_se=known[f"{effect}_se"],
         collapsed=known["collapsed"],
     )
-    if curve.of_factors:
+    if effect == LOG10:
         table["ceiling_log10"] = np.log10(known["equal_l0_ceiling"])
     table = table.sort_values(["value", *names], kind="stable", ignore_index=True)
     table.insert(0, "rank", table.index + 1)
@@ -138,21 +135,26 @@ def strip_rows(points: pd.DataFrame, shown: Shown) -> dict[str, list[str]]:
 
     What has one level has no row.
     """
-    found = {factor.column: factor.ordered for factor in shown.spec.factors}
-    found |= {"model": list(shown.spec.models), "hookpoint": shown.spec.hookpoints}
+    known = {factor.column: factor.ordered for factor in shown.spec.factors}
+    known |= {"model": list(shown.spec.models), "hookpoint": shown.spec.hookpoints}
     there = {
         column: [level for level in levels if (points[column] == level).any()]
-        for column, levels in found.items()
+        for column, levels in known.items()
     }
     return {column: levels for column, levels in there.items() if len(levels) > 1}
 
 
-def _curve(panel: mpl.axes.Axes, points: pd.DataFrame, curve: Curve) -> None:
-    low, high = _frame(points, curve)
-    for value in curve.lines:
+def _curve(panel: mpl.axes.Axes, points: pd.DataFrame, paper: Sequence[float]) -> None:
+    """Draw the points, each within limits that hold zero, the paper's numbers and all points
+    without collapsed cells. No point lies in the outer 2 % of these."""
+    sound = points[points["collapsed"] == ""]
+    ends = [0.0, *paper, *sound.filter(["value", "ceiling_log10"]).stack().dropna()]
+    pad = 0.06 * (max(ends) - min(ends)) or 0.1
+    low, high = min(ends) - pad, max(ends) + pad
+    for value in paper:
         panel.axhline(value, **DASHED, zorder=1)
     panel.axhline(0, color="#444444", lw=0.9, zorder=1)
-    if curve.of_factors:
+    if "ceiling_log10" in points:
         panel.plot(points["rank"], points["ceiling_log10"], **MOST, zorder=2)
     edge = 0.02 * (high - low)
     shown = points.assign(inside=points["value"].clip(low + edge, high - edge))
@@ -162,24 +164,13 @@ def _curve(panel: mpl.axes.Axes, points: pd.DataFrame, curve: Curve) -> None:
         look: Look = {"marker": marker, "color": colour, "ls": "none", "markersize": size}
         panel.errorbar(rows["rank"], rows["inside"], error, elinewidth=0.8, **look)
     fallen = shown[shown["collapsed"] != ""]
-    panel.plot(fallen["rank"], fallen["inside"], **CROSS | {"markersize": cross}, zorder=4)
-    panel.set_ylabel(curve.label)
-    if curve.of_factors:
-        panel.yaxis.set_major_formatter(lambda value, _: curve.text(value))
+    panel.plot(fallen["rank"], fallen["inside"], **plot.CROSS | {"markersize": cross}, zorder=4)
+    if "ceiling_log10" in points:
+        panel.yaxis.set_major_formatter(lambda value, _: factor(value))
         panel.set_yticks(np.arange(np.floor(low), np.ceil(high) + 1))
     panel.set_ylim(low, high)
-    grid(panel)
+    plot.grid(panel)
     panel.tick_params(axis="x", bottom=False, labelbottom=False)
-
-
-def _frame(points: pd.DataFrame, curve: Curve) -> tuple[float, float]:
-    """Limits that hold zero, the paper's numbers and all points without collapsed cells. No point
-    lies in their outer 2 %."""
-    sound = points[points["collapsed"] == ""]
-    ends = [0.0, *curve.lines, *sound.filter(["value", "ceiling_log10"]).stack().dropna()]
-    low, high = min(ends), max(ends)
-    pad = 0.06 * (high - low) or 0.1
-    return low - pad, high + pad
 
 
 def _strip(panel: mpl.axes.Axes, points: pd.DataFrame, levels: dict[str, list[str]]) -> None:

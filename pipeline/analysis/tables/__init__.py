@@ -1,4 +1,8 @@
 """Tables of a study, each declared beside the function that makes it."""
 
-# Modules in the order of the report; others follow by name.
-ORDER = "cells comparison contrasts latents sources effects dial probing signs ranking"
+# Tables in the order of the report; others follow by module.
+ORDER = (
+    "cells points comparison contrasts latents parameters calibration sources comparison_by_source "
+    "effects main_effects dial dial_curves probing absorption consistency poles starts ranking "
+    "ranking_summary dominance sides sign_rates"
+)

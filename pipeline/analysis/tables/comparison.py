@@ -1,40 +1,49 @@
-"""comparison.csv: one row per (comparison, recipe, model, hookpoint): everything at equal L0."""
+"""Tables of pairs of sweeps: comparison.csv, everything at equal L0; contrasts.csv, what tying, the
+auxiliary loss, the second side and the width do, at equal lambda too; sources.csv and
+comparison_by_source.csv, whether a result hangs on one kind of text.
+
+Which pairs of sweeps are contrasted follows from the grid: every pair below whose two sides it
+has. The candidate is the simpler side of a tie, the intact side of an ablation, the narrower side
+of two widths.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.columns import DOMINANCE, Column
+from pipeline.analysis.columns import DOMINANCE, METRICS, Column
 from pipeline.analysis.columns import SIDES as BOTH
-from pipeline.analysis.numbers import matched_column, sweep_label, times, variant_label
+from pipeline.analysis.numbers import matched_column, signed, sweep_label, times, variant_label
 from pipeline.analysis.table import Table
 from pipeline.analysis.tables.sweeps import (
     Metrics,
     Sweeps,
-    joined_reasons,
-    named_collapses,
+    collapses,
+    joined,
+    keys_under,
     sweeps_of,
     with_se,
 )
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.autoencoders.registry import equal_knobs_compare
+from sagsae.comparison.contrasts import contrast, shared_runs
 from sagsae.comparison.dead_latents import DeadReduction, dead_reduction
 from sagsae.comparison.dominance import dominance, matched, overlap
+from sagsae.comparison.sweeps import Sweep
 
 SIDES = ("candidate", "baseline")
-ASKED = tuple(f"{side}_{what}" for side in SIDES for what in ("variant", "width"))
-QUESTION = ("recipe", "model", "hookpoint", *ASKED)
-# Columns of tables that do not depend on the matched L0 asked for. ``answer`` has more.
+# Which sweeps are compared, and where.
+QUESTION = ["recipe", "model", "hookpoint", *BOTH.split()]
+# What does not depend on the matched L0 asked for.
 ANSWERS = (
-    *("candidate_seeds", "baseline_seeds", "overlap_lo", "overlap_hi", "overlap_reason"),
-    *("dominates", "p_dominance", "p_reason", "min_gap", "min_gap_se", "min_gap_l0"),
-    *("mean_gap", "mean_gap_se", "max_gap"),
-    *("dead_reduction", "dead_ceiling", "dead_floored", "dead_points"),
-    *("dead_left_out", "dead_reason", "collapsed"),
+    "candidate_seeds baseline_seeds overlap_lo overlap_hi overlap_reason dominates p_dominance "
+    "p_reason min_gap min_gap_se min_gap_l0 mean_gap mean_gap_se max_gap dead_reduction "
+    "dead_ceiling dead_floored dead_points dead_left_out dead_reason collapsed"
 )
 GAP = "A gap is candidate minus baseline over the L0 that both reach; ± is one standard error."
 
@@ -51,13 +60,25 @@ def matched_shown(spec: Scope) -> list[Column]:
     return columns
 
 
-FEWER_DEAD = Column("dead_reduction", "Fewer dead", times)
+def answers(spec: Scope) -> list[str]:
+    """The columns that compare two sweeps, those of each matched L0 with standard errors."""
+    columns = ANSWERS.split()
+    for name in (column.name for column in matched_shown(spec)):
+        columns += [name] if name.endswith("_reason") else [name, f"{name}_se"]
+    return columns
+
+
 COMPARISON = Table(
     "comparison",
     "Comparisons",
     reads=GAP,
     by=["comparison recipe"],
-    columns=["model hookpoint", BOTH, DOMINANCE, FEWER_DEAD, "collapsed", matched_shown],
+    columns=[
+        f"model hookpoint {BOTH} {DOMINANCE}",
+        Column("dead_reduction", "Fewer dead", times),
+        "collapsed",
+        matched_shown,
+    ],
     texts="p_reason dead_reason l0_*_reason",
 )
 
@@ -73,42 +94,24 @@ def comparison_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     for number, item in enumerate(spec.comparisons, start=1):
         for recipe, places in spec.trained.items():
             pairs = [spec.sides(item, recipe, *place) for place in places]
-            own = {key for pair in pairs for key in pair if key.recipe == recipe}
-            if spec.several and sweeps.keys().isdisjoint(own):
-                continue
-            for pair in pairs:
-                row = {"comparison": number}
-                rows.append(row | question(recipe, *pair) | answer(sweeps, *pair, item.matched_l0))
-    columns = ["comparison", *QUESTION, *ANSWERS, *matched_columns(spec.matched_levels)]
-    return pd.DataFrame(rows, columns=columns)
+            trained = {key for pair in pairs for key in pair if key.recipe == recipe}
+            if not spec.several or not sweeps.keys().isdisjoint(trained):
+                answered = (compared(sweeps, recipe, *pair, item.matched_l0) for pair in pairs)
+                rows += [{"comparison": number} | row for row in answered]
+    return pd.DataFrame(rows, columns=["comparison", *QUESTION, *answers(spec)])
 
 
-def question(recipe: str, candidate: SweepKey, baseline: SweepKey) -> dict[str, Any]:
-    """The columns that say which two sweeps are compared, where, and under which recipe."""
-    sides = (candidate.variant, candidate.width, baseline.variant, baseline.width)
-    return dict(zip(QUESTION, (recipe, *candidate[:2], *sides), strict=True))
-
-
-def matched_columns(levels: Sequence[float]) -> list[str]:
-    """Columns of each matched L0: both sides with their errors, metric by metric, and a reason."""
-    columns = []
-    for l0 in levels:
-        sides = [matched_column(l0, metric, side) for metric in SWEPT for side in SIDES]
-        columns += [side + end for side in sides for end in ("", "_se")]
-        columns.append(f"l0_{l0:g}_reason")
-    return columns
-
-
-def answer(
-    sweeps: Sweeps, candidate: SweepKey, baseline: SweepKey, levels: Sequence[float]
+def compared(
+    sweeps: Sweeps, recipe: str, candidate: SweepKey, baseline: SweepKey, levels: Sequence[float]
 ) -> dict[str, Any]:
-    """Columns that compare two sweeps, at some matched L0 too. A sweep that is not there leaves a
-    reason."""
-    keys = (candidate, baseline)
+    """A row that compares two sweeps under a recipe, at some matched L0 too. A sweep that is not
+    there leaves a reason."""
+    keys = candidate, baseline
+    asked = (recipe, *candidate[:2], *(end for key in keys for end in (key.variant, key.width)))
+    row: dict[str, Any] = dict(zip(QUESTION, asked, strict=True))
     if missing := [sweep_label(key.variant, key.width) for key in keys if key not in sweeps]:
-        reason = f"the grid has no {' and no '.join(missing)} here"
-        none = dict.fromkeys(("dead_floored", "dead_points", "dead_left_out"), 0)
-        return {"overlap_reason": reason} | none
+        row |= dict.fromkeys(("dead_floored", "dead_points", "dead_left_out"), 0)
+        return row | {"overlap_reason": f"the grid has no {' and no '.join(missing)} here"}
     sides = sweeps[candidate], sweeps[baseline]
     verdict = dominance(*sides)
     if equal_knobs_compare(candidate.variant, baseline.variant):
@@ -116,23 +119,156 @@ def answer(
     else:
         names = " and ".join(variant_label(key.variant) for key in keys)
         dead = DeadReduction(reason=f"an equal lambda or k means different things to {names}")
-    row: dict[str, Any] = {
-        "candidate_seeds": sides[0].seeds,
-        "baseline_seeds": sides[1].seeds,
-        **{f"overlap_{name}": value for name, value in vars(overlap(*sides)).items()},
-        **vars(verdict),
-        **vars(verdict.bootstrap),
-        "overlap_reason": verdict.reason,
-        "p_dominance": verdict.bootstrap.probability,
-        "p_reason": verdict.bootstrap.reason,
-        **{f"dead_{name}": value for name, value in vars(dead).items()},
-        "dead_reduction": dead.factor,
-        "collapsed": named_collapses(sides),
-    }
+    row |= {f"{name}_seeds": side.seeds for name, side in zip(SIDES, sides, strict=True)}
+    row |= {f"overlap_{name}": value for name, value in vars(overlap(*sides)).items()}
+    row |= {f"dead_{name}": value for name, value in vars(dead).items()}
+    row |= vars(verdict) | vars(verdict.bootstrap)
+    row |= {"overlap_reason": verdict.reason, "p_reason": verdict.bootstrap.reason}
+    row |= {"p_dominance": verdict.bootstrap.probability, "dead_reduction": dead.factor}
+    row["collapsed"] = joined(collapses(*sides).values())
     for l0 in levels:
-        found = {metric: matched(*sides, metric, l0) for metric in SWEPT}
-        for metric, values in found.items():
+        values = {metric: matched(*sides, metric, l0) for metric in SWEPT}
+        for metric, value in values.items():
             for side in SIDES:
-                row |= with_se(matched_column(l0, metric, side), getattr(values, side))
-        row[f"l0_{l0:g}_reason"] = joined_reasons(one.reason for one in found.values())
+                row |= with_se(matched_column(l0, metric, side), getattr(value, side))
+        row[f"l0_{l0:g}_reason"] = joined(value.reason for value in values.values())
     return row
+
+
+# Kinds of contrast.
+TYING, ABLATION, WIDTH = "tying", "ablation", "width"
+# Kind, candidate and baseline at equal width. Widths: a variant at H and at 2H.
+PAIRS = (
+    (TYING, "sagsae_sym", "sagsae"),
+    (TYING, "sagsae_tied", "sagsae_sym"),
+    (TYING, "sagsae_tied", "sagsae"),
+    (ABLATION, "sagsae_sym", "sagsae_noaux"),
+    (ABLATION, "sagsae_tied", "sagsae_noaux"),
+    (ABLATION, "sagsae_sym", "sagsae_onesided"),
+    (ABLATION, "sagsae_tied", "sagsae_onesided"),
+)
+# What follows the metric in a column -> the field of a `Contrast`.
+PER_METRIC = {
+    "candidate": "candidate",
+    "baseline": "baseline",
+    "delta": "mean",
+    "delta_se": "se",
+    "delta_abs": "mean_abs",
+    "delta_max": "max_abs",
+}
+CONTRASTED = ("l0", *SWEPT)
+COUNTS = ["pairs", "intact_pairs", *(f"{side}_collapsed" for side in SIDES), "pairs_reason"]
+CONTRASTS = Table(
+    "contrasts",
+    "Tying, ablations, width",
+    reads="Δ is candidate minus baseline at equal lambda and seed.",
+    by=["kind recipe"],
+    columns=[
+        f"model hookpoint {BOTH} pairs",
+        Column("r2_delta_abs", "Mean |ΔR2|"),
+        Column("r2_delta", "ΔR2", signed),
+        Column("l0_delta", "ΔL0", signed),
+        Column("dead_fraction_delta", "ΔDead", signed),
+        Column("loss_recovered_delta", "ΔLoss Recovered", signed),
+        "dominates mean_gap candidate_collapsed baseline_collapsed",
+    ],
+    texts="*_reason",
+)
+
+
+@CONTRASTS.made_from("cells")
+def contrast_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
+    """One row per (recipe, pair of sweeps, model, hookpoint): at equal lambda and seed, and at
+    equal L0. Differences are over the ``intact_pairs`` of runs, of which neither side collapsed."""
+    sweeps = sweeps_of(metrics)
+    rows = [
+        {"kind": kind}
+        | compared(sweeps, recipe, candidate, baseline, spec.matched_levels)
+        | _at_equal_lambda(sweeps[candidate], sweeps[baseline])
+        for recipe in spec.trained
+        for kind, candidate, baseline in _pairs(keys_under(recipe, sweeps, spec))
+    ]
+    deltas = [f"{metric}_{what}" for metric in CONTRASTED for what in PER_METRIC]
+    return pd.DataFrame(rows, columns=["kind", *QUESTION, *COUNTS, *deltas, *answers(spec)])
+
+
+def _pairs(under: Collection[SweepKey]) -> Iterator[tuple[str, SweepKey, SweepKey]]:
+    """Kind, candidate and baseline among the sweeps under one recipe."""
+    known = {(*key[:3], key.width): key for key in under}
+    for kind, candidate, baseline in PAIRS:
+        for key in under:
+            other = known.get((*key[:2], baseline, key.width))
+            if key.variant == candidate and other:
+                yield kind, key, other
+    for key in under:
+        if other := known.get((*key[:3], 2 * key.width)):
+            yield WIDTH, key, other
+
+
+def _at_equal_lambda(candidate: Sweep, baseline: Sweep) -> dict[str, Any]:
+    runs = set(shared_runs(candidate, baseline))
+    contrasts = {metric: contrast(candidate, baseline, metric) for metric in CONTRASTED}
+    row: dict[str, Any] = {
+        f"{metric}_{what}": getattr(values, name)
+        for metric, values in contrasts.items()
+        for what, name in PER_METRIC.items()
+    }
+    for side, sweep in zip(SIDES, (candidate, baseline), strict=True):
+        shared = (cell for cell in sweep.cells if (cell.lam, cell.seed) in runs)
+        row[f"{side}_collapsed"] = sum(bool(cell.collapsed) for cell in shared)
+    reason = joined(values.reason for values in contrasts.values())
+    return row | {"pairs": len(runs), "intact_pairs": contrasts["l0"].pairs, "pairs_reason": reason}
+
+
+# Columns of a comparison in R2. Dead latents and Loss Recovered are compared on all text only.
+COMPARED = [
+    name for name in ANSWERS.split() if name.startswith(("overlap", "p_", "min", "mean", "max"))
+]
+SOURCES = Table(
+    "sources",
+    "By source of text",
+    reads="A row is one autoencoder on one source.",
+    by=["model hookpoint"],
+    columns=["variant recipe width lam k seed source share", METRICS],
+    when=lambda scope: bool(scope.sources),
+    exact=True,
+)
+BY_SOURCE = Table(
+    "comparison_by_source",
+    "Comparisons on each source of text",
+    reads=GAP,
+    by=["comparison recipe"],
+    columns=[f"model hookpoint source {BOTH} {DOMINANCE}"],
+    texts="p_reason",
+    when=SOURCES.when,
+)
+
+
+@SOURCES.made_from("cells")
+def source_table(metrics: Metrics) -> Iterator[dict[str, Any]]:
+    """One row per (cell, source), with all that is measured on the source."""
+    for cell in sorted(metrics):
+        for name, record in metrics[cell].sources.items():
+            yield asdict(cell) | {"source": name} | record.model_dump()
+
+
+@BY_SOURCE.made_from("cells")
+def comparison_by_source(metrics: Metrics, spec: Scope) -> pd.DataFrame:
+    """One row per (comparison, model, hookpoint, source): the comparison in R2 on it alone.
+
+    R2 is about the mean of the source's own rows, and L0 is that on the source. A source that some
+    cell has no R2 on is left out.
+    """
+    columns = ["comparison", *QUESTION[:3], "source", *QUESTION[3:], "dominates", *COMPARED]
+    parts = [pd.DataFrame(columns=columns)]
+    for name in sorted({name for measured in metrics.values() for name in measured.sources}):
+        records = {cell: measured.sources.get(name) for cell, measured in metrics.items()}
+        on_source = {
+            cell: metrics[cell].model_copy(update={"r2": record.r2, "l0": record.l0})
+            for cell, record in records.items()
+            if record is not None and record.r2 is not None
+        }
+        if len(on_source) == len(metrics):
+            parts.append(comparison_table(on_source, spec).assign(source=name))
+    table = pd.concat(parts[1:] or parts)[columns]
+    return table.sort_index(kind="stable")  # sources of a question together

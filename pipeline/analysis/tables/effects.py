@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.analysis.columns import SIDES as BOTH
 from pipeline.analysis.columns import Column, named, text
 from pipeline.analysis.numbers import matched_column, signed
 from pipeline.analysis.table import Table
-from pipeline.analysis.tables.comparison import ASKED, SIDES
+from pipeline.analysis.tables.comparison import SIDES
 from pipeline.analysis.tables.sweeps import Metrics, sweeps_of
 from pipeline.study.recipes import VARIANT_FACTOR
 from pipeline.study.scope import Scope
@@ -41,22 +42,20 @@ EFFECTS = {
     "equal_l0_log10": "Fewer dead at equal L0, log10 of the factor",
     "dead_log10": "Fewer dead at equal lambda, log10 of the factor",
 }
-PLACE = ("comparison", "recipe", "widths", "model", "hookpoint")
-# Columns that comparison.csv has as well.
-TAKEN = (
-    *("candidate_seeds", "baseline_seeds", "overlap_lo", "overlap_hi", "overlap_reason"),
-    *("dominates", "p_dominance", "min_gap", "min_gap_se", "mean_gap", "mean_gap_se"),
-)
-REDUCTION = ("reduction", "log10", "log10_se", "ceiling", "points", "floored", "left_out", "reason")
-# Columns after those that say what a point is.
+DEAD = ["dead_candidate", "dead_candidate_se", "dead_baseline", "dead_baseline_se"]
+# What names a point; what follows the levels of its factors: of comparison.csv, then of dead
+# latents at the first matched L0, at equal lambda and at equal L0.
+POINT = ["comparison", "recipe", "model", "hookpoint"]
+PLACE = ["comparison", "recipe", "widths", "model", "hookpoint"]
 COLUMNS = (
-    *(*TAKEN, "matched_l0"),
-    *(f"dead_{what}{end}" for what in (*SIDES, "drop") for end in ("", "_se")),
-    "matched_reason",
-    *(f"{how}_{what}" for how in ("dead", "equal_l0") for what in REDUCTION),
-    *("candidate_collapsed", "baseline_collapsed", "collapsed"),
+    f"{BOTH} candidate_seeds baseline_seeds overlap_lo overlap_hi overlap_reason dominates "
+    "p_dominance min_gap min_gap_se mean_gap mean_gap_se matched_l0 dead_candidate "
+    "dead_candidate_se dead_baseline dead_baseline_se dead_drop dead_drop_se matched_reason "
+    "dead_reduction dead_log10 dead_log10_se dead_ceiling dead_points dead_floored dead_left_out "
+    "dead_reason equal_l0_reduction equal_l0_log10 equal_l0_log10_se equal_l0_ceiling "
+    "equal_l0_points equal_l0_floored equal_l0_left_out equal_l0_reason candidate_collapsed "
+    "baseline_collapsed collapsed"
 )
-
 
 SETTINGS = Table(
     "effects",
@@ -83,50 +82,40 @@ def effect_table(comparison: pd.DataFrame, metrics: Metrics, spec: Scope) -> pd.
         spec: Has the settings and their factors.
     """
     sweeps, rows = sweeps_of(metrics), []
-    by_point = comparison.set_index(["comparison", "recipe", "model", "hookpoint"])
+    by_point = comparison.set_index(POINT, drop=False)
     for setting in spec.compared:
-        number, recipe = setting.comparison or 0, setting.recipe
+        number, l0 = setting.comparison or 0, spec.first_level(setting)
         levels = {factor.column: factor.levels[setting] for factor in spec.factors}
         for place in spec.places(setting):
-            row = dict(by_point.loc[[(number, recipe, *place)]].iloc[0])
-            named = dict(zip(PLACE, (number, recipe, setting.widths, *place), strict=True))
-            keys = spec.sides(spec.comparisons[number - 1], recipe, *place)
-            found = _effects(row, sweeps[keys[0]], sweeps[keys[1]], spec.first_level(setting))
-            rows.append(named | {name: row[name] for name in ASKED} | levels | found)
-    levels_of = [factor.column for factor in spec.factors]
-    return pd.DataFrame(rows, columns=[*PLACE, *levels_of, *ASKED, *COLUMNS])
-
-
-def _effects(row: dict[Any, Any], candidate: Sweep, baseline: Sweep, l0: float) -> dict[str, Any]:
-    """All effects of one row of the comparison, whose sides are these sweeps."""
-    values = {name: row[name] for name in (*TAKEN, "collapsed")}
-    values |= {"matched_l0": l0, "matched_reason": row[f"l0_{l0:g}_reason"]}
-    for side, sweep in zip(SIDES, (candidate, baseline), strict=True):
-        column = matched_column(l0, "dead_fraction", side)
-        values |= {f"dead_{side}": row[column], f"dead_{side}_se": row[f"{column}_se"]}
-        values[f"{side}_collapsed"] = len(sweep.collapsed)
-    dead, errors = (
-        np.array([values[f"dead_{side}{end}"] for side in SIDES], float) for end in ("", "_se")
+            row = dict(by_point.loc[[(number, setting.recipe, *place)]].iloc[0])
+            keys = spec.sides(spec.comparisons[number - 1], setting.recipe, *place)
+            row |= {"widths": setting.widths, **levels, "matched_l0": l0}
+            row["matched_reason"] = row[f"l0_{l0:g}_reason"]
+            for side, key in zip(SIDES, keys, strict=True):
+                column = matched_column(l0, "dead_fraction", side)
+                row |= {f"dead_{side}": row[column], f"dead_{side}_se": row[f"{column}_se"]}
+                row[f"{side}_collapsed"] = len(sweeps[key].collapsed)
+            rows.append(row | _at_equal_l0(*(sweeps[key] for key in keys)))
+    table = pd.DataFrame(rows)
+    dead = table[[*DEAD, "dead_reduction", "equal_l0_reduction"]].astype(float)
+    table = table.assign(
+        dead_drop=dead["dead_baseline"] - dead["dead_candidate"],
+        dead_drop_se=np.hypot(dead["dead_candidate_se"], dead["dead_baseline_se"]),
+        dead_log10=np.log10(dead["dead_reduction"]),
+        equal_l0_log10=np.log10(dead["equal_l0_reduction"]),
     )
-    values |= {"dead_drop": dead[1] - dead[0], "dead_drop_se": np.hypot(*errors)}
-    values |= {name: row[name] for name in row if name.startswith("dead_")}
-    equal = dead_reduction_at_equal_l0(candidate, baseline)
-    se = reduction_errors(candidate, baseline)
-    values |= {f"equal_l0_{name}": value for name, value in vars(equal).items()}
-    values |= {"equal_l0_reduction": equal.factor}
-    values |= {"dead_log10_se": se.by_lambda, "equal_l0_log10_se": se.by_l0}
-    for how in ("dead", "equal_l0"):
-        values[f"{how}_log10"] = np.log10(np.array(values[f"{how}_reduction"], float))
-    return values
+    return table[[*PLACE, *levels, *COLUMNS.split()]]
 
 
-# ``against`` is empty in a row of a level's mean. In others, ``points`` counts pairs of points and
-# ``mean`` is the effect at ``level`` minus that ``against``. ``with_collapses`` counts points, or
-# pairs, in which a cell collapsed; no effect rests on that cell.
-MAIN_COLUMNS = (
-    *("measure", "factor", "together_with", "level", "against", "points", "mean", "sd"),
-    *("median", "least", "most", "with_collapses"),
-)
+def _at_equal_l0(candidate: Sweep, baseline: Sweep) -> dict[str, Any]:
+    """How many times fewer latents are dead at equal L0, and errors of both reductions."""
+    reduction = dead_reduction_at_equal_l0(candidate, baseline)
+    errors = reduction_errors(candidate, baseline)
+    row = {f"equal_l0_{name}": value for name, value in vars(reduction).items()}
+    row |= {"dead_log10_se": errors.by_lambda, "equal_l0_log10_se": errors.by_l0}
+    return row | {"equal_l0_reduction": reduction.factor}
+
+
 MAIN = Table(
     "main_effects",
     "What moves each effect",
@@ -141,63 +130,61 @@ MAIN = Table(
         *named("median least most", signed),
         "with_collapses",
     ],
-    when=lambda spec: spec.has_effects,
+    when=SETTINGS.when,
 )
 # The level under which the mean of the effect itself stands.
 VARIANT_LEVEL = "SA-GSAE against Gated"
-SAME = ("model", "hookpoint")
 
 
 @MAIN.made_from("cells")
-def main_effect_table(effects: pd.DataFrame, spec: Scope) -> pd.DataFrame:
+def main_effect_table(effects: pd.DataFrame, spec: Scope) -> Iterator[dict[str, Any]]:
     """One row per (effect, factor, level), and per (effect, factor, two levels).
 
-    Factor ``variant`` is the effect itself over all points. Points that lack an effect are left out
-    of it.
+    ``against`` is empty in a row of a level's mean. In others, ``points`` counts pairs of points
+    and ``mean`` is the effect at ``level`` minus that ``against``. ``with_collapses`` counts
+    points, or pairs, in which a cell collapsed; no effect rests on that cell. Factor ``variant`` is
+    the effect itself over all points. Points that lack an effect are left out of it.
 
     Args:
         effects: effects.csv.
         spec: Has the factors of its columns ``level_*``, with the order of their levels.
     """
-    rows: list[dict[str, Any]] = []
-    factors = spec.factors
     for effect in EFFECTS:
         known = effects[effects[effect].notna()]
         points = known.assign(value=known[effect], fallen=known["collapsed"] != "")
-        whole = {"factor": VARIANT_FACTOR, "level": VARIANT_LEVEL}
-        rows.append({"measure": effect} | whole | _summary(points["value"], points["fallen"]))
-        for factor in factors:
-            named = {"factor": factor.name, "together_with": "; ".join(factor.together_with)}
-            others = [*SAME, *(other.column for other in factors if other is not factor)]
-            found = _of_factor(points, factor, others)
-            rows += [{"measure": effect} | named | row for row in found]
-    table = pd.DataFrame(rows, columns=list(MAIN_COLUMNS))
-    return table.fillna({"together_with": "", "against": ""})
+        row = {"measure": effect, "factor": VARIANT_FACTOR, "together_with": ""}
+        yield row | {"level": VARIANT_LEVEL, "against": ""} | _summary(points)
+        for factor in spec.factors:
+            row |= {"factor": factor.name, "together_with": "; ".join(factor.together_with)}
+            columns = [other.column for other in spec.factors if other is not factor]
+            for moved in _of_factor(points, factor, ["model", "hookpoint", *columns]):
+                yield row | moved
 
 
 def _of_factor(points: pd.DataFrame, factor: Factor, others: list[str]) -> Iterator[dict[str, Any]]:
     """A row per level of a factor, and per two of its levels over points of equal ``others``."""
     at = {level: points[points[factor.column] == level] for level in factor.ordered}
-    levels = [level for level, found in at.items() if len(found)]
+    levels = [level for level, here in at.items() if len(here)]
     for level in levels:
-        yield {"level": level} | _summary(at[level]["value"], at[level]["fallen"])
+        yield {"level": level, "against": ""} | _summary(at[level])
     for against, level in combinations(levels, 2):
-        names = [*others, "value", "fallen"]
-        pairs = at[level][names].merge(at[against][names], on=others, suffixes=("", "_against"))
+        pairs = at[level].merge(at[against], on=others, suffixes=("", "_against"))
         if len(pairs):
             fallen = pairs["fallen"] | pairs["fallen_against"]
-            difference = _summary(pairs["value"] - pairs["value_against"], fallen)
-            yield {"level": level, "against": against} | difference
+            change = pairs.assign(value=pairs["value"] - pairs["value_against"], fallen=fallen)
+            yield {"level": level, "against": against} | _summary(change)
 
 
-def _summary(values: pd.Series, fallen: pd.Series) -> dict[str, Any]:
-    """Of some numbers; the mean is empty for none, the standard deviation for one."""
+def _summary(points: pd.DataFrame) -> dict[str, Any]:
+    """What ``value`` is over some points; the mean is empty for none, the standard deviation for
+    one."""
+    value = points["value"]
     return {
-        "points": len(values),
-        "mean": values.mean(),
-        "sd": values.std(),
-        "median": values.median(),
-        "least": values.min(),
-        "most": values.max(),
-        "with_collapses": int(fallen.sum()),
+        "points": len(points),
+        "mean": value.mean(),
+        "sd": value.std(),
+        "median": value.median(),
+        "least": value.min(),
+        "most": value.max(),
+        "with_collapses": int(points["fallen"].sum()),
     }

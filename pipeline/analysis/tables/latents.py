@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
@@ -10,18 +11,16 @@ import pandas as pd
 from pipeline.analysis.columns import SWEEP as SHOWN
 from pipeline.analysis.columns import Column
 from pipeline.analysis.table import Table
-from pipeline.analysis.tables.sweeps import SWEEP, Metrics, with_se, without_idle_k
+from pipeline.analysis.tables.sweeps import SWEEP, Metrics, with_se
 from pipeline.study.cell import by_sweep
 from pipeline.study.looks import nearest_lambda
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.scope import Scope
 from sagsae.comparison.sweeps import Estimate
 
-COSTS = ["d_model", "parameters", "parameters_per_latent", "break_even_share"]
+COSTS = ("d_model", "parameters", "parameters_per_latent", "break_even_share")
 # Columns of latents.csv -> their names in parameters.csv.
 SHARES = {"mean": "two_sided_share", "se": "two_sided_share_se", "lo": "two_sided_share_lo"}
-# Where the metrics of a cell keep quantiles.
-PERCENT = range(0, 101, 2)
 
 
 def _quantities(table: pd.DataFrame) -> pd.DataFrame:
@@ -52,23 +51,25 @@ COST = Table(
 CALIBRATION = Table(
     "calibration",
     "Calibration",
+    header=f"{SHOWN} lam k l0 sign seeds latents percent slope slope_se",
     texts="sign",
     report=False,
 )
 
 
-def quantities(found: CellMetrics) -> dict[str, float | None]:
+def quantities(measured: CellMetrics) -> dict[str, float | None]:
     """What latents.csv holds of a cell. Shares are of live latents, ``bipolar_of_all`` of all."""
-    share, census, slopes = found.bipolar_fraction, found.census, found.calibration
+    share, census, slopes = measured.bipolar_fraction, measured.census, measured.calibration
     minority = census.minority_share_quantiles
-    shares = ("bipolar_fraction", "minority_share")
-    tops = [f"top{percent}_{name}" for name in shares for percent in (1, 10)]
     return {
         "bipolar_fraction": share,
-        "bipolar_firing_share": found.bipolar_firing_share,
-        "bipolar_of_all": None if share is None else share * (1 - found.dead_fraction),
+        "bipolar_firing_share": measured.bipolar_firing_share,
+        "bipolar_of_all": None if share is None else share * (1 - measured.dead_fraction),
         "minority_share_median": minority[len(minority) // 2] if minority else None,
-        **{name: getattr(census, name) for name in tops},
+        "top1_bipolar_fraction": census.top1_bipolar_fraction,
+        "top10_bipolar_fraction": census.top10_bipolar_fraction,
+        "top1_minority_share": census.top1_minority_share,
+        "top10_minority_share": census.top10_minority_share,
         "slope_positive_median": slopes.positive.median,
         "slope_negative_median": slopes.negative.median,
     }
@@ -83,15 +84,15 @@ def latent_table(metrics: Metrics) -> pd.DataFrame:
     undefined (no live latents), is left out and not counted in ``cells``.
     """
     keys = [*SWEEP, "quantity"]
-    found = pd.DataFrame(
+    long = pd.DataFrame(
         {**cell.sweep._asdict(), "seed": cell.seed, "quantity": name}
         | {"value": None if metrics[cell].collapsed else value}
         for cell in sorted(metrics)
         for name, value in quantities(metrics[cell]).items()
     ).astype({"value": float})
-    values = found.groupby(keys, sort=False)["value"]
+    values = long.groupby(keys, sort=False)["value"]
     table = values.agg(mean="mean", lo="min", hi="max", cells="count")
-    by_seed = found.groupby([*keys, "seed"], sort=False)["value"].mean().groupby(keys, sort=False)
+    by_seed = long.groupby([*keys, "seed"], sort=False)["value"].mean().groupby(keys, sort=False)
     table = table.assign(se=by_seed.sem(), seeds=by_seed.count()).reset_index()
     return table[[*keys, "mean", "se", "lo", "hi", "cells", "seeds"]]
 
@@ -118,35 +119,25 @@ def parameter_table(metrics: Metrics, latents: pd.DataFrame) -> pd.DataFrame:
 
 
 @CALIBRATION.made_from("cells")
-def calibration_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
+def calibration_table(metrics: Metrics, spec: Scope) -> Iterator[dict[str, Any]]:
     """Calibration slopes in full, at one lambda or k per sweep: the one whose L0 is nearest the
     first matched L0 (in log L0; cells with L0 = 0 have none).
 
     One row per (sweep, sign, percentage): the mean over seeds of the slope's quantile, with its
     standard error; ``latents`` is the mean number of slopes per seed.
     """
-    rows = []
     for sweep, cells in by_sweep(metrics).items():
         points: dict[float, list[CellMetrics]] = {}
         for cell in (cell for cell in cells if not metrics[cell].collapsed):
             points.setdefault(cell.knob, []).append(metrics[cell])
-        l0 = {knob: fmean(found.l0 for found in point) for knob, point in points.items()}
+        l0 = {knob: fmean(cell.l0 for cell in point) for knob, point in points.items()}
         knob = nearest_lambda(l0, spec.matched_levels[0])
-        if knob is not None:
-            place = sweep._asdict() | {cells[0].knob_name: knob, "l0": l0[knob]}
-            rows += [place | row for row in _slopes(points[knob])]
-    columns = [*SWEEP, "lam", "k", "l0", "sign", "seeds", "latents", "percent", "slope", "slope_se"]
-    return without_idle_k(pd.DataFrame(rows, columns=columns))
-
-
-def _slopes(point: list[CellMetrics]) -> list[dict[str, Any]]:
-    rows = []
-    for sign in ("positive", "negative"):
-        found = [getattr(cell.calibration, sign) for cell in point]
-        known = [slopes for slopes in found if slopes.quantiles]
-        for i, percent in enumerate(PERCENT if known else ()):
-            latents = fmean(slopes.latents for slopes in known)
-            row = {"sign": sign, "seeds": len(known), "latents": latents, "percent": percent}
-            slope = Estimate.of(slopes.quantiles[i] for slopes in known)
-            rows.append(row | with_se("slope", slope))
-    return rows
+        if knob is None:
+            continue
+        for sign in ("positive", "negative"):
+            slopes = [getattr(cell.calibration, sign) for cell in points[knob]]
+            known = [slope for slope in slopes if slope.quantiles]
+            row = sweep._asdict() | {cells[0].knob_name: knob, "l0": l0[knob], "sign": sign}
+            for i, quantiles in enumerate(zip(*(slope.quantiles for slope in known), strict=True)):
+                row |= {"seeds": len(known), "latents": fmean(slope.latents for slope in known)}
+                yield row | {"percent": 2 * i} | with_se("slope", Estimate.of(quantiles))

@@ -12,30 +12,21 @@ from itertools import groupby
 from statistics import fmean
 from typing import Any
 
-import pandas as pd
-
 from pipeline.analysis.columns import Column
 from pipeline.analysis.numbers import plain
 from pipeline.analysis.table import Table
-from pipeline.analysis.tables.sweeps import without_idle_k
-from pipeline.study.cell import KNOBS
-from pipeline.study.signs import SignsRun
+from pipeline.study.signs import SignedCell, SignsRun
 
-POINT = ("recipe", "model", "hookpoint", "variant", "width", *KNOBS)
-AGREEMENT = ("greedy", "assigned", "found")
+POINT = "recipe model hookpoint variant width lam k"
+BY = ["recipe model hookpoint"]
 OUTCOMES = ("both", "one", "neither")
-# By their cosine alone.
-ALONG = ("along", "stronger", "weaker")
-COUNTED = ("live", "two_sided")
-STARTED = ("dead_against", "dead_along")
-# Of the one-sided form of a cell.
-WITNESS = ("variant", "lam", "seed", "l0", "live", "opposite", "alike")
 CONSISTENCY = Table(
     "consistency",
     "Seed consistency",
     reads="Means of the best cosine of a live latent with one of another seed, and of that in "
     "one-to-one pairs. Found: the share with .7 or more in every seed that is not collapsed.",
-    by=["recipe model hookpoint"],
+    header=f"{POINT} seeds greedy assigned found l0 collapsed",
+    by=BY,
     columns=["variant width lam k l0 seeds greedy assigned found collapsed"],
 )
 POLES = Table(
@@ -44,7 +35,10 @@ POLES = Table(
     reads="Shares of the latents whose rarer sign has a tenth of the firings: both poles, one "
     "or neither have a match in the one-sided dictionary of twice the width. Its pairs of live "
     "latents are opposite at a cosine of -.7, alike at .7.",
-    by=["recipe model hookpoint"],
+    header=f"{POINT} seed l0 live two_sided two_sided_share latents both one neither both_share "
+    "one_share neither_share along stronger weaker one_sided_variant one_sided_lam one_sided_seed "
+    "one_sided_l0 one_sided_live one_sided_opposite one_sided_alike",
+    by=BY,
     columns=[
         "variant width lam k seed l0 two_sided_share latents both_share one_share neither_share",
         "along stronger weaker",
@@ -59,88 +53,58 @@ STARTS = Table(
     "Dead latents by where they began",
     reads="Shares of dead latents: of all, and of the quarters whose first rows point most "
     "against and most along the mean of the activations.",
-    by=["recipe model hookpoint"],
+    header=f"{POINT} seed l0 dead dead_against dead_along",
+    by=BY,
     columns=["variant width lam k seed l0 dead dead_against dead_along"],
 )
 
 
 @CONSISTENCY.made_from("signs")
-def consistency_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
+def consistency_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
     """One row per point: ``seeds`` and mean ``l0`` of the cells that are compared, ``collapsed``
     the seeds of the others; the rest is as in ``sagsae.Consistency``."""
-    rows = [row for run in runs for row in _points(run)]
-    columns = [*POINT, "seeds", *AGREEMENT, "l0", "collapsed"]
-    return without_idle_k(pd.DataFrame(rows, columns=columns))
-
-
-def _points(run: SignsRun) -> Iterator[dict[str, Any]]:
-    compared = {one.cells[0]: one for one in run.agreements}
-    own = [one for one in run.cells if one.cell.recipe == run.recipe]
-    for _, point in groupby(own, key=lambda one: (one.cell.sweep, one.cell.knob)):
-        cells = list(point)
-        if len(cells) < 2:
-            continue
-        sound = [one for one in cells if not one.collapsed]
-        agreement = compared.get(sound[0].cell) if sound else None
-        yield {
-            **_named(cells[0].cell, POINT),
-            "seeds": len(sound),
-            **{name: getattr(agreement, name, None) for name in AGREEMENT},
-            "l0": fmean(one.l0 for one in sound) if sound else None,
-            "collapsed": ", ".join(f"seed {one.cell.seed}" for one in cells if one.collapsed),
-        }
+    for run in runs:
+        agreements = {agreement.cells[0]: vars(agreement) for agreement in run.agreements}
+        cells = (signed for signed in run.cells if signed.cell.recipe == run.recipe)
+        for _, seeds in groupby(cells, key=lambda signed: (signed.cell.sweep, signed.cell.knob)):
+            point = list(seeds)
+            sound = [signed for signed in point if not signed.collapsed]
+            lost = (signed.cell.seed for signed in point if signed.collapsed)
+            row = vars(point[0].cell) | {"collapsed": ", ".join(f"seed {seed}" for seed in lost)}
+            if sound:
+                row |= {"l0": fmean(signed.l0 for signed in sound)}
+                row |= agreements.get(sound[0].cell, {})
+            if len(point) > 1:
+                yield row | {"seeds": len(sound)}
 
 
 @POLES.made_from("signs")
-def poles_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
+def poles_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
     """One row per two-sided cell. ``latents`` are those that are two-sided on the rows of the run;
     of these are ``both``, ``one`` and ``neither``, see ``sagsae.Poles``. Columns ``one_sided_...``
     are of the one-sided cell, whose pairs are as in
     ``sagsae.evaluation.signs.poles.SignedPairs``."""
-    rows = [row for run in runs for row in _pairs(run)]
-    columns = [*POINT, "seed", "l0", *COUNTED, "two_sided_share", "latents", *OUTCOMES]
-    columns += [f"{name}_share" for name in OUTCOMES]
-    columns += [*ALONG, *(f"one_sided_{name}" for name in WITNESS)]
-    return without_idle_k(pd.DataFrame(rows, columns=columns))
-
-
-def _pairs(run: SignsRun) -> Iterator[dict[str, Any]]:
-    known = {one.cell: one for one in run.cells}
-    for found in run.poles:
-        cell, witness = known[found.cell], known[found.one_sided]
-        outcomes = _named(found, OUTCOMES)
-        latents = sum(outcomes.values())
-        shares = {f"{name}_share": n / latents for name, n in outcomes.items() if latents}
-        of_witness = _named(witness.cell, WITNESS[:3]) | _named(witness, WITNESS[3:])
-        yield {
-            **_named(cell.cell, (*POINT, "seed")),
-            **_named(cell, ("l0", *COUNTED)),
-            "two_sided_share": cell.two_sided / cell.live,
-            "latents": latents,
-            **outcomes,
-            **shares,
-            **_named(found, ALONG),
-            **{f"one_sided_{name}": value for name, value in of_witness.items()},
-        }
+    for run in runs:
+        known = {signed.cell: _named(signed) for signed in run.cells}
+        for poles in run.poles:
+            row = known[poles.cell] | vars(poles)
+            row |= {f"one_sided_{name}": value for name, value in known[poles.one_sided].items()}
+            row["two_sided_share"] = row["two_sided"] / row["live"]
+            row["latents"] = sum(row[name] for name in OUTCOMES)
+            for name in OUTCOMES if row["latents"] else ():
+                row[f"{name}_share"] = row[name] / row["latents"]
+            yield row
 
 
 @STARTS.made_from("signs")
-def starts_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
+def starts_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
     """One row per cell that is not collapsed, see ``sagsae.evaluation.signs.starts``: ``dead`` is
     the share of all its latents."""
-    rows = [
-        {
-            **_named(one.cell, (*POINT, "seed")),
-            "l0": one.l0,
-            "dead": 1 - one.live / one.cell.width,
-            **_named(one, STARTED),
-        }
-        for run in runs
-        for one in run.cells
-        if one.cell.recipe == run.recipe and not one.collapsed
-    ]
-    return without_idle_k(pd.DataFrame(rows, columns=[*POINT, "seed", "l0", "dead", *STARTED]))
+    for run in runs:
+        for signed in run.cells:
+            if signed.cell.recipe == run.recipe and not signed.collapsed:
+                yield _named(signed) | {"dead": 1 - signed.live / signed.cell.width}
 
 
-def _named(of: object, names: Iterable[str]) -> dict[str, Any]:
-    return {name: getattr(of, name) for name in names}
+def _named(signed: SignedCell) -> dict[str, Any]:
+    return vars(signed) | vars(signed.cell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -12,7 +12,6 @@ from pipeline.analysis.numbers import sweep_label, variant_label
 from pipeline.study.cell import Cell, SweepKey
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.scope import SWEPT, Scope
-from sagsae.autoencoders.registry import K
 from sagsae.comparison.sweeps import Estimate, Sweep
 
 Metrics = dict[Cell, CellMetrics]
@@ -33,11 +32,11 @@ def sweeps_of(metrics: Metrics) -> dict[SweepKey, Sweep]:
 
 def sweeps_in(cells: pd.DataFrame) -> dict[SweepKey, Sweep]:
     """All sweeps of a table of cells, in sorted order, with every number that it has of them."""
-    found = {}
+    sweeps = {}
     for names, rows in cells.groupby(list(SWEEP)):
         key = SweepKey._make(names)
-        found[key] = replace(Sweep.from_rows(rows), label=sweep_label(key.variant, key.width))
-    return found
+        sweeps[key] = replace(Sweep.from_rows(rows), label=sweep_label(key.variant, key.width))
+    return sweeps
 
 
 def keys_under(recipe: str, sweeps: Iterable[SweepKey], spec: Scope) -> list[SweepKey]:
@@ -63,27 +62,15 @@ def with_se(name: str, estimate: Estimate | None) -> dict[str, Any]:
     return {name: estimate and estimate.mean, f"{name}_se": estimate and estimate.se}
 
 
-def joined_reasons(reasons: Iterable[str]) -> str:
-    """Different reasons in one text."""
-    return "; ".join(dict.fromkeys(filter(None, reasons)))
+def joined(texts: Iterable[str]) -> str:
+    """Different texts in one."""
+    return "; ".join(dict.fromkeys(filter(None, texts)))
 
 
-def named_collapses(sweeps: Sequence[Sweep], names: Sequence[str] | None = None) -> str:
-    """Collapsed cells and why, restricted to some names."""
-    found = {name: why for sweep in sweeps for name, why in sweep.collapsed.items()}
-    return "; ".join(
-        f"{name} ({', '.join(why)})"
-        for name, why in found.items()
-        if names is None or name in names
-    )
-
-
-def without_idle_k(table: pd.DataFrame, name: str = K) -> pd.DataFrame:
-    """The table without its column ``k``, or another that holds it, where no row has one; whole
-    numbers elsewhere."""
-    if name not in table or table[name].isna().all():
-        return table.drop(columns=name, errors="ignore")
-    return table.astype({name: "Int64"})
+def collapses(*sweeps: Sweep) -> dict[str, str]:
+    """Names of collapsed cells -> each with the reasons."""
+    reasons = {name: why for sweep in sweeps for name, why in sweep.collapsed.items()}
+    return {name: f"{name} ({', '.join(why)})" for name, why in reasons.items()}
 
 
 def with_series(points: pd.DataFrame, spec: Scope) -> pd.DataFrame:

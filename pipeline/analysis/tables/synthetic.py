@@ -35,24 +35,17 @@ def summarise(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """
     keys = [*SYSTEM, "lam"]
     long = pd.DataFrame(
-        {**{key: row[key] for key in keys}, "metric": name, "value": value}
+        {key: row[key] for key in keys} | {"metric": name, "value": value}
         for row in rows
         for name, value in row["metrics"].items()
     ).astype({"value": float})
     values = long.groupby([*keys, "metric"], sort=False)["value"]
     table = values.agg(seed_count="count", mean="mean", se="sem").reset_index()
-    return table.assign(picked=_picked(table))[COLUMNS]
-
-
-def _picked(table: pd.DataFrame) -> pd.Series:
-    """Whether a row's lambda is that of its system's operating point."""
-    keys = [*SYSTEM, "lam"]
     wide = table.pivot_table(index=keys, columns="metric", values="mean", sort=False)
     ratio = (wide["l0"] / wide["target_l0"]).clip(lower=1e-9)
     away = ratio.where(ratio >= 1, 1 / ratio)
     chosen = away.groupby(SYSTEM, sort=False).idxmin()
-    picked = pd.MultiIndex.from_frame(table[keys]).isin(list(chosen))
-    return pd.Series(picked, index=table.index)
+    return table.assign(picked=pd.MultiIndex.from_frame(table[keys]).isin(list(chosen)))[COLUMNS]
 
 
 def _declared(name: str, *protocols: str) -> Table:

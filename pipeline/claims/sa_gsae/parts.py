@@ -1,17 +1,41 @@
-"""Claims about parts of a variant, about tying, and about its width."""
+"""Claims about parts of a variant, about tying, about its width, and about single latents."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import pandas as pd
 
+from pipeline.analysis import numbers
+from pipeline.analysis.figures.specification import MATCHED_WITHIN
 from pipeline.analysis.numbers import format_number, span, with_error
-from pipeline.analysis.paper_numbers import MATCHED_WITHIN
-from pipeline.analysis.tables.contrasts import ABLATION, TYING, WIDTH
-from pipeline.claims.claim import Untestable, Verdict, claim, decided, decided_on_every, measured
+from pipeline.analysis.tables.comparison import ABLATION, SIDES, TYING, WIDTH
+from pipeline.analysis.tables.sweeps import SWEEP
+from pipeline.claims import claim as judging
+from pipeline.claims.claim import Untestable, Verdict, claim, decided, measured, place
 from pipeline.claims.evidence import Evidence
-from pipeline.claims.sa_gsae.compared import NO_MAIN, NO_RANGE, V1, V2, main_comparison
-from pipeline.study.settings import SIGN_AWARE
+from pipeline.claims.sa_gsae.sweeps import (
+    NO_MAIN,
+    NO_RANGE,
+    V1,
+    V2,
+    candidate_only,
+    main_comparison,
+)
+from pipeline.study.dial import LATENT, PAIR, RANDOM
+from pipeline.study.settings import PAPER_FAMILY, SIGN_AWARE
+from sagsae.autoencoders.registry import stem
 from sagsae.comparison.sweeps import Estimate
+from sagsae.evaluation.steering.dial_scores import SYMMETRY, TIMES_RANDOM, is_dial
+
+
+def trained(evidence: Evidence) -> Hashable:
+    """The cells under a setting of the paper's variants, but those of Gated: on these alone rest
+    claims that make no comparison with Gated."""
+    cells = evidence.cells
+    theirs = (cells["variant"].map(stem) == PAPER_FAMILY) & (cells["variant"] != "gated")
+    names = [*SWEEP, "lam", "seed"]
+    return frozenset(cells.loc[theirs, names].itertuples(index=False, name=None))
 
 
 def over_seeds(cells: pd.DataFrame, column: str) -> Estimate:
@@ -50,7 +74,7 @@ def _without_auxiliary(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame, 
     return rows, without, with_it
 
 
-@claim(V1, share=0.5)
+@claim(V1, trained, share=0.5)
 def no_auxiliary(evidence: Evidence, share: float) -> Verdict:
     """Without the auxiliary loss the gate collapses.
 
@@ -71,7 +95,7 @@ def no_auxiliary(evidence: Evidence, share: float) -> Verdict:
     return decided(without > share * runs and intact == 0, here)
 
 
-@claim(V1, least=0.95)
+@claim(V1, trained, least=0.95)
 def no_auxiliary_dead(evidence: Evidence, least: float) -> Verdict:
     """Without the auxiliary loss nearly all latents are dead.
 
@@ -81,13 +105,12 @@ def no_auxiliary_dead(evidence: Evidence, least: float) -> Verdict:
     what is claimed.
     """
     _, cells, with_it = _without_auxiliary(evidence)
-    found = over_seeds(cells, "dead_fraction")
-    here = f"{_told(found)} dead, "
-    here += f"{format_number(with_it['dead_fraction'].mean())} with it"
-    return decided(found.mean >= least, here)
+    dead, intact = over_seeds(cells, "dead_fraction"), with_it["dead_fraction"].mean()
+    here = f"{_told(dead)} dead, {format_number(intact)} with it"
+    return decided(dead.mean >= least, here)
 
 
-@claim(V1)
+@claim(V1, trained)
 def two_sided(evidence: Evidence) -> Verdict:
     """The two-sided gate is load-bearing.
 
@@ -95,18 +118,14 @@ def two_sided(evidence: Evidence) -> Verdict:
     """
     rows = _contrast(evidence, ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_onesided")
     measured(rows, "the grid has no sagsae_onesided beside an intact variant of its width")
-    unread, rows = rows[rows["dominates"].isna()], rows[rows["dominates"].notna()]
-    if rows.empty:
-        raise Untestable("sagsae_onesided shares no L0 with the intact variant")
+    none = "sagsae_onesided shares no L0 with the intact variant"
+    rows, unread = judging.readable(rows, rows["dominates"].notna(), none)
     wins = int(rows["dominates"].sum())
     here = f"the intact gate dominates on {wins} of {len(rows)} pairs, mean R2 gap "
     here += span(rows["mean_gap"])
-    dead = ", ".join(
-        f"{format_number(rows[f'dead_fraction_{side}'].mean())} {words}"
-        for side, words in (("candidate", "with both sides"), ("baseline", "with one"))
-    )
-    why = f"mean dead fraction {dead}"
-    return decided_on_every(wins == len(rows), rows, unread, NO_RANGE, here, why)
+    dead = [format_number(rows[f"dead_fraction_{side}"].mean()) for side in SIDES]
+    why = f"mean dead fraction {dead[0]} with both sides, {dead[1]} with one"
+    return judging.decided_on_every(wins == len(rows), rows, unread, NO_RANGE, here, why)
 
 
 # Mean |ΔR2| up to which two variants count as indistinguishable: a fifth of what the paper calls a
@@ -130,7 +149,7 @@ def _tied(evidence: Evidence, candidate: str, most: float) -> Verdict:
     return decided(mean <= most, here, why)
 
 
-@claim(V1, most=MATCH)
+@claim(V1, trained, most=MATCH)
 def tied_radii(evidence: Evidence, most: float) -> Verdict:
     """Tying the two magnitude radii changes nothing.
 
@@ -142,7 +161,7 @@ def tied_radii(evidence: Evidence, most: float) -> Verdict:
     return _tied(evidence, "sagsae_sym", most)
 
 
-@claim(V2, most=MATCH)
+@claim(V2, trained, most=MATCH)
 def tied_all(evidence: Evidence, most: float) -> Verdict:
     """Tying radii, thresholds and offsets, the default of v2, changes nothing either.
 
@@ -152,7 +171,7 @@ def tied_all(evidence: Evidence, most: float) -> Verdict:
     return _tied(evidence, "sagsae_tied", most)
 
 
-@claim(V1)
+@claim(V1, trained)
 def full_width(evidence: Evidence) -> Verdict:
     """Full-width SA-GSAE reproducibly collapses at a residual stream.
 
@@ -168,11 +187,11 @@ def full_width(evidence: Evidence) -> Verdict:
     )
     wide, narrow = (int(rows[f"{name}_collapsed"].sum()) for name in ("baseline", "candidate"))
     here = f"{wide} of {rows['pairs'].sum():.0f} runs at 2H collapse, {narrow} at H"
-    found = bool((rows["baseline_collapsed"] > rows["candidate_collapsed"]).any())
-    return decided(found, here)
+    more = (rows["baseline_collapsed"] > rows["candidate_collapsed"]).any()
+    return decided(bool(more), here)
 
 
-@claim(V1)
+@claim(V1, trained)
 def half_width(evidence: Evidence) -> Verdict:
     """Half-width SA-GSAE never collapses.
 
@@ -180,14 +199,129 @@ def half_width(evidence: Evidence) -> Verdict:
 
     No run of an intact sign-aware variant at the candidate's width collapses.
     """
-    widths = main_comparison(evidence)[["model", "candidate_width"]].drop_duplicates()
-    cells = evidence.cells.merge(
-        widths, left_on=["model", "width"], right_on=["model", "candidate_width"]
-    )
-    cells = measured(cells[cells["variant"].isin(SIGN_AWARE)], NO_MAIN)
+    widths = pd.MultiIndex.from_frame(main_comparison(evidence)[["model", "candidate_width"]])
+    cells = evidence.cells[evidence.cells["variant"].isin(SIGN_AWARE)]
+    of_width = pd.MultiIndex.from_frame(cells[["model", "width"]]).isin(widths)
+    cells = measured(cells[of_width], NO_MAIN)
     fallen = cells[cells["collapsed"] != ""]
     names = ", ".join(
-        f"{row['model']} {row['hookpoint']} {row['variant']} lambda {row['lam']:g}"
-        for _, row in fallen.iterrows()
+        f"{place(row)} {row['variant']} lambda {row['lam']:g}" for _, row in fallen.iterrows()
     )
     return decided(fallen.empty, f"{len(fallen)} of {len(cells)} runs collapse", names)
+
+
+@claim(V1)
+def parameters(evidence: Evidence) -> Verdict:
+    """Sign-awareness pays for its parameters even where two-sided latents are rare.
+
+    On every pair the mean R2 gap between the candidate and Gated of its own width, which has as
+    many parameters within 3 / (2d + 3), is above zero.
+    """
+    measured(main_comparison(evidence), NO_MAIN)
+    rows = candidate_only(evidence, evidence.comparison, "candidate_")
+    alike = rows["baseline_width"] == rows["candidate_width"]
+    rows = rows[alike & (rows["baseline_variant"] == "gated")]
+    measured(rows, "no comparison of it with Gated of its own width")
+    rows, unread = judging.readable(rows, rows["dominates"].notna(), NO_RANGE)
+    here = f"mean R2 gap at equal width {span(rows['mean_gap'])}"
+    shares = candidate_only(evidence, evidence.parameters)["two_sided_share"]
+    why = f"two-sided share of latents {span(shares, format_number)}"
+    holds = bool((rows["mean_gap"] > 0).all())
+    return judging.decided_on_every(holds, rows, unread, NO_RANGE, here, why)
+
+
+def _latents(evidence: Evidence, hookpoint: str, *names: str) -> dict[str, pd.DataFrame]:
+    """Quantity -> rows of the main candidate at a hookpoint, one per model.
+
+    Raises Unmeasured where there is no such candidate, Untestable where one of ``names`` has none.
+    """
+    measured(main_comparison(evidence), NO_MAIN)
+    rows = candidate_only(evidence, evidence.latents)
+    rows = measured(rows[rows["hookpoint"] == hookpoint], f"nothing is compared at {hookpoint}")
+    rows = rows[rows["cells"] > 0]
+    quantities = {str(name): part.set_index("model") for name, part in rows.groupby("quantity")}
+    if not quantities.keys() >= set(names):
+        raise Untestable(f"no live latent at {hookpoint}")
+    return quantities
+
+
+def _by_model(rows: pd.DataFrame) -> str:
+    return ", ".join(
+        f"{model} {with_error(row['mean'], row['se'])}" for model, row in rows.iterrows()
+    )
+
+
+@claim(V1, trained, share=0.5)
+def mlp_polarity(evidence: Evidence, share: float) -> Verdict:
+    """At MLP outputs most latents carry both polarities.
+
+    Paper: most.
+
+    At mlp_out of every model, more than {share:words} of the candidate's live latents fire with
+    both signs (mean over the sweep).
+    """
+    quantities = _latents(evidence, "mlp_out", "bipolar_fraction")
+    of_live, why = quantities["bipolar_fraction"], ""
+    if "minority_share_median" in quantities:
+        minority = span(quantities["minority_share_median"]["mean"], format_number)
+        why = f"median minority share {minority}"
+    here = f"two-sided share of live latents {_by_model(of_live)}"
+    return decided(bool((of_live["mean"] > share).all()), here, why)
+
+
+@claim(V1, trained, percent=1)
+def attn_top(evidence: Evidence, percent: float) -> Verdict:
+    """At attention outputs two-sidedness concentrates in a few top latents.
+
+    Paper: a small set of top latents.
+
+    At attn of every model, two-sided latents are a larger share of the top {percent} % by
+    contribution than of all live latents (means over the sweep).
+    """
+    names = f"top{percent:g}_bipolar_fraction", "bipolar_fraction"
+    quantities = _latents(evidence, "attn", *names)
+    top, all_live = (quantities[name] for name in names)
+    here = f"two-sided share in the top {percent:g} % by contribution {_by_model(top)}; "
+    here += f"of all live latents {_by_model(all_live)}"
+    return decided(bool((top["mean"] > all_live["mean"]).all()), here)
+
+
+@claim(V2, trained, share=0.5, symmetry=SYMMETRY, times=TIMES_RANDOM)
+def causal_dial(evidence: Evidence, share: float, symmetry: float, times: float) -> Verdict:
+    """A single signed latent is a bidirectional causal dial.
+
+    On every pair steered, more than {share:words} of the candidate's strongest latents that
+    fire with both signs are dials. Such a latent moves the logit difference between the tokens
+    that its two signs promote up at every step through zero, by at least {symmetry:words} as
+    much on its weaker side as on its stronger one, and over the whole range by at least
+    {times:words} times as much as the median random direction of the same norm. The tokens are
+    chosen on contexts that are not measured.
+    """
+    if evidence.dial is None:
+        raise judging.Unmeasured("this study does not steer: its configuration has no section dial")
+    table = measured(evidence.dial, "nothing was steered with under this recipe")
+    dials = is_dial(table["monotone"], table["symmetry"], table["times_random"], symmetry, times)
+    table = table.assign(dial=dials)
+    rows = table[(table["kind"] == LATENT) & table["variant"].isin(SIGN_AWARE)]
+    if rows.empty:
+        raise Untestable("no sign-aware latent that fires with both signs was steered with")
+    here = "dials: " + "; ".join(
+        f"{model} {hookpoint} {_dials(part)}"
+        for (model, hookpoint), part in rows.groupby(["model", "hookpoint"], sort=False)
+    )
+    here += f"; gain {span(rows['times_random'], numbers.times)} that of random directions"
+    rest = table[table["kind"] != LATENT].groupby("kind")
+    why = ", ".join(f"{_dials(part)} {BESIDE[str(kind)]}" for kind, part in rest)
+    shares = rows.groupby(["model", "hookpoint"])["dial"].mean()
+    lacking = table.groupby(["model", "hookpoint"]).size().index.difference(shares.index)
+    if len(lacking):
+        where = ", ".join(map(" ".join, lacking))
+        why += f"; no latent fires with both signs at {where}"
+    return decided(bool((shares > share).all()), here, why)
+
+
+BESIDE = {PAIR: "opposite pairs of the baseline", RANDOM: "random directions"}
+
+
+def _dials(rows: pd.DataFrame) -> str:
+    return f"{int(rows['dial'].sum())} of {len(rows)}"

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import pandas as pd
 
 from pipeline.analysis.numbers import format_number, span, variant_label, with_error
 from pipeline.claims.claim import Unmeasured, Untestable, Verdict, claim, decided, measured
 from pipeline.claims.evidence import Evidence
-from pipeline.claims.sa_gsae.compared import CAPTION
+from pipeline.claims.sa_gsae.sweeps import CAPTION
 
 PREFERRED = ("sagsae_tied", "sagsae_sym", "sagsae")
+
+
+def made_up(_: Evidence) -> Hashable:
+    """Made-up data are one run, whatever the setting."""
+    return ()
 
 
 def _picked(evidence: Evidence, protocol: str) -> tuple[pd.DataFrame, str]:
@@ -40,7 +47,7 @@ def _mean(rows: pd.DataFrame, value: float) -> str:
     return with_error(*rows.loc[value, ["mean", "se"]])
 
 
-@claim(CAPTION, within=0.1, share=0.9)
+@claim(CAPTION, made_up, within=0.1, share=0.9)
 def protocol_a(evidence: Evidence, within: float, share: float) -> Verdict:
     """Protocol A: one latent is calibrated on both signs of an asymmetric axis.
 
@@ -48,22 +55,22 @@ def protocol_a(evidence: Evidence, within: float, share: float) -> Verdict:
     {within} of 1, over at least {share} of the poles.
     """
     rows, variant = _picked(evidence, "polarity_dial")
-    both, found = (
+    slopes, served = (
         pd.concat([_of(rows, variant, f"{what}_{sign}") for sign in ("pos", "neg")])
         for what in ("slope", "found")
     )
-    if both["mean"].isna().any():
+    if slopes["mean"].isna().any():
         raise Untestable("some pole is served by no latent")
-    here = f"{variant_label(variant)}: slopes {span(both['mean'], format_number)}, "
-    if both["se"].notna().any():
-        here += f"standard error at most {format_number(both['se'].max())}, "
-    here += f"over alpha {span(both.index.to_series(), format_number)}; "
-    here += f"share of poles found {span(found['mean'], format_number)}"
-    calibrated = ((both["mean"] - 1).abs() <= within).all()
-    return decided(bool(calibrated and (found["mean"] >= share).all()), here)
+    here = f"{variant_label(variant)}: slopes {span(slopes['mean'], format_number)}, "
+    if slopes["se"].notna().any():
+        here += f"standard error at most {format_number(slopes['se'].max())}, "
+    here += f"over alpha {span(slopes.index.to_series(), format_number)}; "
+    here += f"share of poles found {span(served['mean'], format_number)}"
+    calibrated = ((slopes["mean"] - 1).abs() <= within).all()
+    return decided(bool(calibrated and (served["mean"] >= share).all()), here)
 
 
-@claim(CAPTION, most=1, errors=2)
+@claim(CAPTION, made_up, most=1, errors=2)
 def protocol_b(evidence: Evidence, most: float, errors: float) -> Verdict:
     """Protocol B: under a strict budget of latents, anomalies of both directions show.
 
@@ -88,7 +95,7 @@ def protocol_b(evidence: Evidence, most: float, errors: float) -> Verdict:
     return decided(bool((lead > errors * error).all()), here)
 
 
-@claim(CAPTION, least=0.9, most=0.05)
+@claim(CAPTION, made_up, least=0.9, most=0.05)
 def protocol_c(evidence: Evidence, least: float, most: float) -> Verdict:
     """Protocol C: opposite features are consolidated into one signed latent.
 
@@ -104,7 +111,7 @@ def protocol_c(evidence: Evidence, least: float, most: float) -> Verdict:
     return decided(bool(signed.loc[lowest, "mean"] >= least and gated["mean"].max() <= most), here)
 
 
-@claim(CAPTION, weak=-0.5, strict=-1, share=0.9)
+@claim(CAPTION, made_up, weak=-0.5, strict=-1, share=0.9)
 def robustness(evidence: Evidence, weak: float, strict: float, share: float) -> Verdict:
     """Consolidation withstands correlation within a pair.
 

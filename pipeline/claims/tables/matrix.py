@@ -18,7 +18,7 @@ from pipeline.analysis.columns import recipe_name, text
 from pipeline.analysis.table import Table
 from pipeline.claims.claim import FAILS, HOLDS, MISSING, Claim
 from pipeline.claims.evidence import Evidence
-from pipeline.claims.tables.judged import JUDGED
+from pipeline.claims.tables.verdicts import JUDGED
 from pipeline.study.scope import Scope
 from pipeline.study.settings import Factor, Setting, differ_in
 
@@ -66,35 +66,36 @@ def matrix_table(
     """
     settings, hangs = evidence.spec.settings, hanging(evidence, listed, claims)
     under = [evidence.under(setting) for setting in settings]
-    shown = [{name: told(here) for name, told in beside.items()} for here in under]
-    rows: list[dict[Any, Any]] = []
+    of_setting: dict[str, Any] = {name: [*map(told, under)] for name, told in beside.items()}
+    of_setting["widths"] = [setting.widths for setting in settings]
+    of_setting["number"] = range(1, len(settings) + 1)
+    parts = []
     for place, claim in enumerate(listed):
-        verdicts = claims.iloc[place :: len(listed)].to_dict("records")
-        same: list[int | None] = [None] * len(settings)
-        if claim.rests_on is not None:
-            bases = [claim.rests_on(here) for here in under]
-            same = _same_as(bases, [str(row["outcome"]) for row in verdicts])
-        for number, (setting, row) in enumerate(zip(settings, verdicts, strict=True)):
-            names = "; ".join(hangs.get((claim.key, setting), ()))
-            told = {"number": number + 1, "widths": setting.widths, "hangs_on": names}
-            rows.append(row | told | shown[number] | {"same_as": same[number]})
-    matrix = pd.DataFrame(rows).astype({"same_as": "Int64"})
-    last = ["reference"] if "reference" in claims else []
-    return matrix[[*COLUMNS, *beside, "same_as", *last]]
+        verdicts = claims.iloc[place :: len(listed)]
+        names = ["; ".join(hangs.get((claim.key, setting), ())) for setting in settings]
+        same: Any = _same_as(claim, under, list(verdicts["outcome"]))
+        parts.append(verdicts.assign(**of_setting, hangs_on=names, same_as=same))
+    matrix = pd.concat(parts).astype({"same_as": "Int64"})
+    return matrix[[*COLUMNS, *beside, "same_as", *claims.columns.intersection(["reference"])]]
 
 
-def _same_as(bases: Sequence[Hashable], outcomes: Sequence[str]) -> list[int | None]:
-    """Of each setting the number of the one that stands for all with its basis, the first that was
-    measured; None for that one."""
+def _same_as(
+    claim: Claim, under: Sequence[Evidence], outcomes: Sequence[str]
+) -> Sequence[int | None]:
+    """A number for each setting: that of the first measured setting on which the claim rests alike.
+    None for this first one, and where each setting counts."""
+    if claim.rests_on is None:
+        return [None] * len(under)
+    bases = [claim.rests_on(here) for here in under]
     first: dict[Hashable, int] = {}
     for i in sorted(range(len(outcomes)), key=lambda i: outcomes[i] == MISSING):
         first.setdefault(bases[i], i)
-    return [None if first[one] == i else first[one] + 1 for i, one in enumerate(bases)]
+    return [None if first[basis] == i else first[basis] + 1 for i, basis in enumerate(bases)]
 
 
 def hanging(
     evidence: Evidence, listed: Sequence[Claim], table: pd.DataFrame
-) -> dict[tuple[str, Setting], list[str]]:
+) -> dict[tuple[str, Setting], dict[str, None]]:
     """(claim, setting) -> the factors on which the verdict hangs, where there are some."""
     spec, outcomes = evidence.spec, table["outcome"].to_numpy().reshape(-1, len(listed))
     shown = dict(zip(spec.settings, outcomes, strict=True))
@@ -104,22 +105,22 @@ def hanging(
         here = evidence.under(setting).at(places)
         return [claim.verdict(here).outcome for claim in listed]
 
-    found: dict[tuple[str, Setting], list[str]] = {}
+    hangs: dict[tuple[str, Setting], dict[str, None]] = {}
     for factor, *pair in _neighbours(spec):
-        one, other = (spec.places(setting) for setting in pair)
-        both = [judged(setting, tuple(at for at in one if at in other)) for setting in pair]
+        places, others = (spec.places(setting) for setting in pair)
+        shared = tuple(place for place in places if place in others)
+        both = [judged(setting, shared) for setting in pair]
         for i, claim in enumerate(listed):
-            for setting, own in zip(pair, both, strict=True):
-                names = found.setdefault((claim.key, setting), [])
-                turned = {own[i] for own in both} == {HOLDS, FAILS} and shown[setting][i] == own[i]
-                if turned and factor.name not in names:
-                    names.append(factor.name)
-    return found
+            turned = {verdicts[i] for verdicts in both} == {HOLDS, FAILS}
+            for setting, verdicts in zip(pair, both, strict=True):
+                if turned and shown[setting][i] == verdicts[i]:
+                    hangs.setdefault((claim.key, setting), {})[factor.name] = None
+    return hangs
 
 
 def _neighbours(spec: Scope) -> Iterator[tuple[Factor, Setting, Setting]]:
     """Settings that differ in one factor alone, and in which."""
-    for one, other in combinations(spec.settings, 2):
-        differing = differ_in(spec.factors, one, other)
+    for pair in combinations(spec.settings, 2):
+        differing = differ_in(spec.factors, *pair)
         if len(differing) == 1:
-            yield differing[0], one, other
+            yield differing[0], *pair

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.analysis import code
+from pipeline.analysis import csv_files as code
 
 ROOT = Path(__file__).resolve().parents[3]
 IMPORT_ALL = """
@@ -28,7 +28,7 @@ def test_it_has_all_that_an_import_of_the_analysis_loads():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = {Path(line).resolve() for line in done.stdout.splitlines()}
     assert len(loaded) > 80
-    assert loaded <= code.sources()
+    assert loaded <= code.code_files()
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import re
 
 import pytest
 
-from pipeline.analysis import paper_numbers
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figure import (
     VARIANTS,
@@ -16,8 +15,11 @@ from pipeline.analysis.figure import (
     pattern,
     title_and_caption,
 )
+from pipeline.analysis.figures import specification
+from pipeline.analysis.numbers import LOOKS
 from pipeline.analysis.table import Source, Table, all_tables, make_tables, table_of, tables_of
 from pipeline.study.study import Study
+from sagsae.autoencoders import registry
 from tests.pipeline.made_families import families_config
 from tests.pipeline.made_settings import settings_configuration
 
@@ -49,7 +51,12 @@ def test_a_name_says_what_is_shown():
 def test_captions_have_the_numbers_of_the_claims():
     said = " ".join(title_and_caption(name)[1] for name in SPECIFICATIONS)
     for number in ("MATCHED_WITHIN", "DEAD_LOWER_BY", "FEWER_DEAD_MLP", "FEWER_DEAD_OTHER"):
-        assert f"{getattr(paper_numbers, number):g}" in said
+        assert f"{getattr(specification, number):g}" in said
+
+
+def test_every_registered_variant_has_a_look_of_its_own():
+    assert list(LOOKS) == list(registry.VARIANTS)
+    assert len(set(LOOKS.values())) == len(LOOKS)
 
 
 def test_a_study_of_several_settings_has_their_figures_once(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.analysis.limits import limits
+from pipeline.analysis.report import limits
 from tests.pipeline.claims.sa_gsae.made_tables import spec
 
 

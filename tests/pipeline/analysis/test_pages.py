@@ -31,14 +31,17 @@ COLUMNS = [
 
 def test_columns_are_those_that_the_table_fills_and_errors_follow_values():
     found = grid(TABLE, COLUMNS, "T")
-    assert found.columns == ("Name", "Δ", "Wins")
-    assert found.rows == (("a|b", "+0.250 ± 0.125", "yes"), ("50 % & <i>", "", ""))
+    assert list(found.texts) == ["Name", "Δ", "Wins"]
+    assert found.texts.to_numpy().tolist() == [
+        ["a|b", "+0.250 ± 0.125", "yes"],
+        ["50 % & <i>", "", ""],
+    ]
 
 
 def test_a_k_is_a_whole_number():
     """A column has it as a fraction where other sweeps have none."""
     found = grid(pd.DataFrame({"k": [32, math.nan]}), [SHARED["k"]], "T")
-    assert found.rows == (("32",), ("",))
+    assert found.texts["k"].tolist() == ["32", ""]
 
 
 @pytest.mark.parametrize("name", ["contrasts.csv", "ranking_summary.csv"])
@@ -51,7 +54,7 @@ def test_columns_that_are_not_declared_have_their_names_in_words(built_study):
     table = Table("any", "Any", columns=["width", "..."], by=["model"])
     rows = pd.DataFrame({"b_c": [1], "width": [8], "model": ["small"], "b_c_se": [0.5]})
     (found,) = parts_of(table, rows, built_study.scope)
-    assert (found.title, found.columns) == ("Any: small", ("H", "B c"))
+    assert (found.title, list(found.texts)) == ("Any: small", ["H", "B c"])
 
 
 def test_special_characters_survive_every_format():

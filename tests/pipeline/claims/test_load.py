@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.claims.load import claims_digest, load
+from pipeline.claims.claim import claims_digest, load
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests import their_claims

@@ -59,7 +59,7 @@ class TestVerdicts:
         evidence = Evidence.read(spec, made.root)
         for setting, multiples in ((spec.settings[3], {2, 4}), (spec.settings[4], {8, 16})):
             found = evidence.under(setting)
-            assert set(found.own["comparison"]) == {setting.comparison}
+            assert set(found.of_setting["comparison"]) == {setting.comparison}
             for name in ("latents", "parameters", "cells"):
                 rows = getattr(found, name)
                 assert set(rows["width"] / rows["model"].map(spec.models)) == multiples

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.analysis.numbers import variant_label
+from pipeline.analysis.numbers import looks, variant_label
 from pipeline.study.cell import Cell
 from pipeline.study.hub import hub_cells, read_by_hub
 from pipeline.study.sections import CellNameError, ConfigError
@@ -87,5 +87,9 @@ def test_it_is_not_published_and_costs_no_training(tmp_path):
     assert all(Requests(found).cell(cell) == Requests(plain).cell(cell) for cell in plain.cells)
 
 
-def test_people_see_that_it_is_foreign():
+def test_people_see_a_name_and_colour_of_what_is_not_registered():
     assert variant_label("foreign-their-saes") == "their-saes (foreign)"
+    assert variant_label("their_zoo.sparse:TopK") == "TopK"
+    styles = looks(["zoo:Other", "foreign-theirs", "gated"])
+    assert [*styles] == ["gated", "foreign-theirs", "zoo:Other"]
+    assert len(set(styles.values())) == 3

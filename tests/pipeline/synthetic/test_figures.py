@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pipeline.__main__ import main as stage
-from pipeline.analysis.draw import draw
+from pipeline.analysis.figure import draw
 from pipeline.jobs.json_files import write_json
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from sagsae.autoencoders.registry import check_name, label
+from sagsae.autoencoders.registry import check_name
 from sagsae.autoencoders.weights import build, class_of, load
 from sagsae.evaluation.metrics import evaluate_reconstruction
 from sagsae.training.autograd_step import AutogradStep
@@ -91,7 +91,6 @@ def test_names(zoo):
     """A configuration is read where the package is; nothing of it is imported for that."""
     assert check_name(f"{zoo}:TopK") == f"{zoo}:TopK"
     assert "their_zoo" not in sys.modules
-    assert label(f"{zoo}:TopK") == "TopK"
     assert class_of(f"{zoo}:TopK").name == f"{zoo}:TopK"
     for name in (f"{zoo}:", ":TopK", "their_zoo.sparse", f"{zoo}:Top-K", "a/b:C", f"{zoo}:A:B"):
         with pytest.raises(ValueError, match="unknown variant"):

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from sagsae.autoencoders.registry import VARIANTS
+from pipeline.analysis.numbers import LOOKS
 from tests.pipeline.analysis.figures import artists
 from tests.pipeline.analysis.figures.artists import plain, rows, same, title
 from tests.pipeline.analysis.figures.tables_of_study import Study, series
@@ -31,7 +31,7 @@ def code_of_one_latent(figure: Figure, study: Study, recipe: str, everything: bo
 def system(table: pd.DataFrame) -> pd.Series:
     """Of each row its label, such as "Gated, H = 2n"."""
     widths = table["multiple"].map(lambda times: "n" if times == 1 else f"{times:g}n")
-    return table["variant"].map(lambda name: VARIANTS[name].label) + ", H = " + widths
+    return table["variant"].map(lambda name: LOOKS[name].label) + ", H = " + widths
 
 
 def with_mean(table: pd.DataFrame) -> dict[str, np.ndarray]:
@@ -71,9 +71,9 @@ def anomalies(figure: Figure, study: Study, recipe: str, everything: bool) -> No
         drawn = artists.with_errors(panel, labels, "color", "marker")
         places = np.concatenate(list(drawn.values()))[:, 0]
         assert len(set(places)) == len(places)
-        assert drawn.keys() == {VARIANTS[name].label for name in here["variant"]}
+        assert drawn.keys() == {LOOKS[name].label for name in here["variant"]}
         for variant, own in here.groupby("variant"):
-            for x, mean, _, _, error in drawn[VARIANTS[variant].label]:
+            for x, mean, _, _, error in drawn[LOOKS[variant].label]:
                 (row,) = own[own["metric"] == f"auroc_{names[round(x)]}"].itertuples()
                 np.testing.assert_allclose((mean, error), (row.mean, row.se))
     assert len(figure.axes) == table["x"].nunique()
@@ -144,7 +144,7 @@ def plane(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
     found = picked_runs(study, "geometry")
     labels = artists.legend(figure, ("color", "ls"))
     for panel, row in zip(figure.axes, found, strict=True):
-        assert title(panel).startswith(VARIANTS[row["variant"]].label + ", H = ")
+        assert title(panel).startswith(LOOKS[row["variant"]].label + ", H = ")
         count = 2 * int(row["setting"].partition("=")[2])
         angles = np.arange(count) * 2 * np.pi / count
         expected = {"true direction": rows(np.cos(angles), np.sin(angles))}
@@ -164,7 +164,7 @@ def histogram(figure: Figure, study: Study, recipe: str, everything: bool) -> No
     (panel,), found = figure.axes, row["histogram"]
     assert (
         title(panel)
-        == f"{VARIANTS[row['variant']].label}, latent {found['latent']}, " + row["setting"]
+        == f"{LOOKS[row['variant']].label}, latent {found['latent']}, " + row["setting"]
     )
     *bars, band = panel.patches
     assert [bar.get_height() for bar in bars] == found["counts"]

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from sagsae.autoencoders.registry import VARIANTS
+from pipeline.analysis.numbers import LOOKS
 from tests.pipeline.analysis.figures import artists
 from tests.pipeline.analysis.figures.artists import plain, rows, same, title
 from tests.pipeline.analysis.figures.tables_of_study import PLACES, Study, by_place, series
@@ -122,6 +122,9 @@ def specification(column: str) -> Callable[[Figure, Study, str, bool], None]:
         table = table[table[column].notna()]
         above, below = figure.axes
         low, high = above.get_ylim()
+        paper = {"min_gap": [-0.025], "dead_drop": [0.35], "equal_l0_log10": [np.log10(2), 2]}
+        dashed = [line.get_ydata()[0] for line in above.lines if line.get_linestyle() == "--"]
+        np.testing.assert_allclose(dashed, paper[column])
         keys = artists.legend(figure, ("color", "marker"))
         colours = {
             mark[0]: name for mark, name in keys.items() if name in study.scope["hookpoints"]
@@ -169,7 +172,7 @@ def widths(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
     table = table[(table["l0"] == first) & table["r2"].notna()]
     table = table.assign(
         multiple=table["width"] / table["model"].map(study.scope["models"]),
-        label=table["variant"].map(lambda name: VARIANTS[name].label),
+        label=table["variant"].map(lambda name: LOOKS[name].label),
         none=np.nan,
     )
     assert figure.axes[0].get_ylabel() == f"R2 at L0 = {first:g}"
@@ -188,8 +191,9 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
     table = table.assign(
         tokens=tokens / 1e6,
         again=tokens > unique.where(unique > 0, tokens),
-        label=table["family"].map(lambda name: VARIANTS[name].label) + ", " + multiple,
+        label=table["family"].map(lambda name: LOOKS[name].label) + ", " + multiple,
     )
+    assert not figure.get_suptitle(), "all recipes stand in one figure"
     labels = artists.legend(figure, ("color", "ls"))
     marks = {"^": "above", "v": "below", "o": ""}
     for panel, here in by_place(figure, table).items():
@@ -203,7 +207,7 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
             ]
         low, high = here["rate_low"].fillna(here["rate"]), here["rate_high"].fillna(here["rate"])
         expected = here.assign(below=here["rate"] - low, above=high - here["rate"])
-        colours = {name: VARIANTS[name].colour.lower() for name in here["family"].unique()}
+        colours = {name: LOOKS[name].colour.lower() for name in here["family"].unique()}
         expected["colour"] = expected["family"].map(colours)
         names = ["again", "bound", "colour", "rate", "below", "above", "tokens"]
         asked = sorted(expected[names].itertuples(index=False, name=None))
@@ -228,6 +232,8 @@ def dial(measure: str) -> Callable[[Figure, Study, str, bool], None]:
         table = study.table("dial_curves", recipe)
         table = table[table["comparison"] == 1]
         words = {"one signed latent": "latent", "opposite pair": "pair", "random": "random"}
+        counts = [int(label.rpartition("(")[2][:-1]) for label in artists.legend(figure).values()]
+        assert sum(counts) == len(table.drop_duplicates([*PLACES, "seed", "kind", "rank"]))
         kinds = {
             look: next(kind for word, kind in words.items() if word in label)
             for look, label in artists.legend(figure, ("color",)).items()

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sagsae.autoencoders.registry import VARIANTS
+from pipeline.analysis.numbers import LOOKS
 from tests.pipeline.analysis.figures.artists import rows, title
 
 PLACES = ["model", "hookpoint"]
@@ -73,7 +73,7 @@ class Study:
             .groupby([table["variant"], multiple])
             .transform(lambda own: " / ".join(str(width) for width in sorted(set(own))))
         )
-        return table["variant"].map(lambda name: VARIANTS[name].label) + ", H = " + widths
+        return table["variant"].map(lambda name: LOOKS[name].label) + ", H = " + widths
 
 
 def by_place(figure: Figure, table: pd.DataFrame) -> dict[Axes, pd.DataFrame]:

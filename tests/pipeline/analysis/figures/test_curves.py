@@ -7,7 +7,7 @@ import pytest
 from pipeline.analysis.figures.curves import MOST
 from pipeline.study.cell import Cell
 from tests.pipeline.conftest import MadeStudy
-from tests.pipeline.made_curves import made_rows, make_curve
+from tests.pipeline.made_curves import make_curve
 
 CURVES = "figure_curves"
 
@@ -25,26 +25,6 @@ def curved(made_study: MadeStudy) -> MadeStudy:
 def drawn(study: MadeStudy):
     study.measure()
     return study.draw(CURVES)
-
-
-def test_each_side_is_shown_at_its_operating_point(curved):
-    """Mean L0 is about 4 / lambda; the first matched L0 is 30."""
-    figure, table = drawn(curved)
-    assert len(figure.axes) == 4 * 3
-    titles = [panel.get_title("left") for panel in figure.axes[::3]]
-    assert titles == [
-        f"{model}, {place}, λ 0.1" for model in ("small", "large") for place in ("mlp_out", "resid")
-    ]
-    assert set(table["seed"]) == {0}
-    cell = Cell.from_path("large/resid/gated/w384_lam0.1_seed0")
-    here = table.query("model == 'large' and hookpoint == 'resid' and variant == 'gated'")
-    assert here[["step", "reconstruction", "dead_fraction"]].to_dict("records") == [
-        {name: row[name] for name in ("step", "reconstruction", "dead_fraction")}
-        for row in made_rows(cell)
-    ]
-    line = figure.axes[-3].lines[0]
-    assert list(line.get_xdata()) == [row["tokens"] / 1e6 for row in made_rows(cell)]
-    assert list(line.get_ydata()) == [row["reconstruction"] for row in made_rows(cell)]
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends(curved):

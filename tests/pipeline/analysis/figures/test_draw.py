@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from pipeline.analysis.figures.shown import Shown
+from pipeline.analysis.figures.sign_rates import with_data
 from pipeline.analysis.figures.sweep import against_l0
 from pipeline.analysis.tables.sweeps import with_series
 from pipeline.study.measures import Measures
@@ -27,20 +28,8 @@ def points_of(study: MadeStudy) -> pd.DataFrame:
 def first_panel(study: MadeStudy, points: pd.DataFrame, metric: str):
     """The first panel of a metric, of other points than the tables have."""
     shown = Shown(study.root, study.scope, "", True, Measures(study.root / "measures"))
-    more = {"rows": lambda name: points, "lines": shown.lines, "places": shown.places}
+    more = {"rows": lambda name: points, "lines": shown.lines, "panels": shown.panels}
     return against_l0(SimpleNamespace(**more, overlaps=shown.overlaps), metric)[0].axes[0]
-
-
-def test_csv_holds_every_point_and_every_overlap(built_study):
-    table = pd.read_csv(built_study.root / "figures" / "figure_2.csv")
-    points = built_study.table("points")
-    assert (table["kind"] == "point").sum() == len(points)
-    assert (table["kind"] == "overlap").sum() == 4
-    assert table["value"].dropna().tolist() == points["dead_fraction"].tolist()
-    assert set(table["series"].dropna()) == {
-        "Gated, H = 256 / 384",
-        "SA-GSAE tied, H = 128 / 192",
-    }
 
 
 def test_a_panel_for_each_model_and_hookpoint_on_a_log_axis(built_study):
@@ -48,10 +37,6 @@ def test_a_panel_for_each_model_and_hookpoint_on_a_log_axis(built_study):
     titles = [panel.get_title() for panel in axes]
     assert titles == ["small, mlp_out", "small, resid", "large, mlp_out", "large, resid"]
     assert {panel.get_xscale() for panel in axes} == {"log"}
-    points = points_of(built_study)
-    here = points.query("model == 'large' and hookpoint == 'mlp_out' and variant == 'gated'")
-    curve = next(line for line in axes[2].lines if len(line.get_xdata()) == 3)
-    assert sorted(curve.get_xdata()) == pytest.approx(sorted(here["l0"]))
 
 
 def test_legend_names_series_overlap_and_the_collapsed_point(built_study):
@@ -84,19 +69,6 @@ def test_a_sweep_that_collapsed_far_away_does_not_squeeze_the_others(built_study
     first = points.iloc[0]
     here = fallen[(fallen["model"] == first["model"]) & (fallen["hookpoint"] == first["hookpoint"])]
     assert panel.get_title().endswith(f"{len(here)} points outside the frame")
-
-
-def test_slopes_are_drawn_by_sign_as_the_metrics_have_them(built_study):
-    table = pd.read_csv(built_study.root / "figures" / "figure_11.csv")
-    assert len(table) == 2 * 2 * 2 * 2 * 51
-    assert set(table["sign"]) == {"positive", "negative"}
-    medians = table.loc[table["percent_of_latents"] == 50, "slope"]
-    assert medians.tolist() == pytest.approx([1.0] * 16)
-    assert set(table["lam"]) == {0.1}
-    axes = built_study.draw("figure_11")[0].axes
-    assert [panel.get_title() for panel in axes][:2] == ["small, mlp_out", "small, resid"]
-    steps = next(line for line in axes[0].lines if len(line.get_xdata()) == 51)
-    assert (steps.get_ydata()[0], steps.get_ydata()[-1]) == (0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +109,10 @@ def test_further_formats_are_the_same_in_every_process(built_study, tmp_path: Pa
     assert pdf.startswith(b"%PDF-")
     assert b"/FontFile2" in pdf  # letters, not outlines
     assert not re.search(rb"/(CreationDate|ModDate|Producer|Creator)", pdf)
+
+
+def test_epochs_add_training_tokens_and_unique_tokens_do_not():
+    levels = {"once": {"tokens": "3000000"}, "thrice": {"tokens": "3e6", "unique_rows": "1e6"}}
+    rows = pd.DataFrame({"recipe": ["once", "thrice", "silent"]})
+    data = with_data(rows, levels)[["tokens", "epochs"]]
+    assert data.to_numpy().tolist() == [[3, 1], [3, 3], [1, 1]]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from pipeline.analysis.figures.shown import Shown
+from pipeline.analysis.numbers import LOOKS
 from pipeline.analysis.tables.cells import POINTS
 from pipeline.study.measures import Measures
-from sagsae.autoencoders.registry import VARIANTS, sides, stem
+from sagsae.autoencoders.registry import sides, stem
 from tests.pipeline.made_families import made_families
 
 
@@ -21,22 +22,6 @@ def drawn(made):
     return made.draw("figure_frontiers@matched")
 
 
-def test_every_sweep_is_in_every_panel(drawn, made):
-    figure, numbers = drawn
-    assert [panel.get_title() for panel in figure.axes] == [
-        *("large, mlp_out", "large, resid", "small, mlp_out", "small, resid"),
-    ]
-    points = made.table("points")
-    points = points[points["recipe"] == "matched"]
-    assert len(numbers) == len(points) == 4 * 6 * 3
-    assert numbers["r2"].tolist() == points["r2"].tolist()
-    assert numbers["family"].tolist() == [stem(name) for name in points["variant"]]
-    assert (numbers["lam"].isna() ^ numbers["k"].isna()).all()
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    labels = [VARIANTS[name].label for name in points["variant"].unique()]
-    assert {text.partition(", H")[0] for text in texts} == set(labels)
-
-
 def test_a_colour_is_a_family_and_dashes_are_two_sides(drawn):
     figure, numbers = drawn
     lines = {}
@@ -46,7 +31,7 @@ def test_a_colour_is_a_family_and_dashes_are_two_sides(drawn):
     here = numbers[(numbers["model"] == "large") & (numbers["hookpoint"] == "mlp_out")]
     for variant, rows in here.groupby("variant"):
         line = lines[round(rows.sort_values("l0")["r2"].iloc[0], 9)]
-        assert line.get_color() == VARIANTS[stem(variant)].colour
+        assert line.get_color() == LOOKS[stem(variant)].colour
         assert line.get_linestyle() == ("--" if sides(variant) == 2 else "-")
     faces = [
         line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == ">"
@@ -55,7 +40,7 @@ def test_a_colour_is_a_family_and_dashes_are_two_sides(drawn):
     drawn_lines = [line for line in figure.axes[0].lines if len(line.get_xdata())]
     solid = [line for line in drawn_lines if line.get_marker() in ("<", "o")]
     assert {line.get_markerfacecolor() for line in solid} == {
-        VARIANTS[name].colour for name in ("gated", "topk", "batchtopk")
+        LOOKS[name].colour for name in ("gated", "topk", "batchtopk")
     }
 
 

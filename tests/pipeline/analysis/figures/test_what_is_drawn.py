@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis.draw import draw
-from pipeline.analysis.figure import all_figures, parts
+from pipeline.analysis.figure import all_figures, draw, parts
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
 from tests.pipeline.analysis.figures import checks_of_protocols as protocols
@@ -56,7 +55,8 @@ NAMES = [(study, name) for study, names in STUDIES.items() for name in names.spl
 
 def check(name: str, root: Path, measures: Path, scope: Scope) -> None:
     figure, cut = parts(name)
-    drawn, _ = draw(name, root, scope, Measures(measures))
+    drawn, numbers = draw(name, root, scope, Measures(measures))
+    assert len(numbers), "the CSV beside the figure"
     recipe = cut.recipe or next(iter(scope.trained))
     CHECKS[figure.name](drawn, Study(root, measures), recipe, cut.everything)
 

@@ -71,16 +71,13 @@ def test_ranks_and_what_the_seeds_allow(made):
     assert set(rows["error_from"].drop("topk")) == {"pooled from 1 sweep"}
     errors = [SD, SD, SD, SD / math.sqrt(3), SD, SD]
     assert rows["r2_se"].tolist() == pytest.approx(errors)
-    assert rows["loss_recovered"].tolist() == pytest.approx(
-        [0.8 + 0.02 * math.log(48) + 0.05 * (sides == 2) for sides in rows["sides"]]
-    )
-    assert rows["dead_fraction"].tolist() == pytest.approx(
-        [1 / 128 if sides == 2 else 1 / 8 for sides in rows["sides"]]
-    )
+    two = rows["sides"] == 2
+    assert two.tolist() == [True, False] * 3
+    recovered = 0.8 + 0.02 * math.log(48) + 0.05 * two
+    assert rows["loss_recovered"].tolist() == pytest.approx(recovered.tolist())
+    assert rows["dead_fraction"].tolist() == pytest.approx([1 / 128, 1 / 8] * 3)
     assert rows["family"].tolist() == ["batchtopk", "batchtopk", "topk", "topk", "gated", "gated"]
-    assert rows["sides"].tolist() == [2, 1, 2, 1, 2, 1]
-    width = {1: 256, 2: 128}
-    assert rows["width"].tolist() == [width[sides] for sides in rows["sides"]]
+    assert rows["width"].tolist() == [128, 256] * 3
     assert rows["parameters"].tolist() == [(2 * 64 + 3) * w + 64 for w in rows["width"]]
     assert (rows["tokens_per_second"] == 14900).all()
 

@@ -11,8 +11,7 @@ import pytest
 
 from pipeline.analysis.table import tables_of
 from pipeline.analysis.tables.ranking import ranking_table
-from pipeline.analysis.tables.sides import INTERVAL, side_table
-from pipeline.analysis.tables.sign_rates import sign_rate_table
+from pipeline.analysis.tables.sides import side_table, sign_rate_table
 from pipeline.analysis.tables.sweeps import sweeps_in
 from pipeline.study.cell import Cell
 from pipeline.study.scope import Scope
@@ -116,22 +115,15 @@ def test_sides_have_intervals_of_seeds_and_p_adjusted_over_families():
     assert (pair["r2_difference_low"], pair["r2_difference_high"]) == pytest.approx((0.004, 0.008))
     assert row["r2_difference_low"] > 0.0045  # six pairs draw apart
     assert (pair["equal_within"], row["equal_within"]) == (0.01, 0.01)
-    assert table.loc[table["family"] == "topk", list(INTERVAL)].isna().all(axis=None)
-
-
-def test_one_width_has_no_rates():
-    paths = ["small/resid/batchtopk/w128_k64_seed0", "small/resid/absbatchtopk/w64_k64_seed0"]
-    scope = Scope(
-        made_for=cells_of(paths), comparisons=[], models={"small": D}, hookpoints=["resid"]
-    )
-    assert not scope.has_sign_rates
+    ends = ["r2_difference_low", "r2_difference_high", "equal_within"]
+    assert table.loc[table["family"] == "topk", ends].isna().all(axis=None)
 
 
 def names_of(scope: Scope) -> list[str]:
     return [table.name for table in tables_of(scope)]
 
 
-def test_one_family_has_rates_where_signs_are_asked_for():
+def test_one_family_has_rates_where_signs_are_asked_for_and_one_width_none():
     paths = [f"small/resid/{name}_k64_seed0" for name in ("batchtopk/w64", "batchtopk/w128")]
     made_for = cells_of([*paths, "small/resid/absbatchtopk/w64_k64_seed0"])
     study = {"made_for": made_for, "comparisons": []}
@@ -140,6 +132,8 @@ def test_one_family_has_rates_where_signs_are_asked_for():
     assert "sign_rates" in names_of(
         Scope.model_validate(study | {"made_for": made_for | {"signs": {"small/resid": {}}}})
     )
+    narrow = cells_of(["small/resid/batchtopk/w64_k64_seed0", *list(made_for["cells"])[2:]])
+    assert not Scope.model_validate(study | {"made_for": narrow}).has_sign_rates
 
 
 def test_a_hookpoint_without_cells_has_no_ranks():

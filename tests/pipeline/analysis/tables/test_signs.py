@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.make_tables import main
+from pipeline.analysis.csv_files import main, read_table
 from pipeline.analysis.page import parts_of
 from pipeline.analysis.table import MEASURED, tables_from, tables_of
 from pipeline.analysis.tables.signs import POLES, consistency_table, poles_table, starts_table
@@ -23,7 +22,7 @@ KEYS = ["variant", "width", "lam"]
 @pytest.fixture
 def spec():
     asked = {"models": ["small"], "hookpoints": ["attn"]}
-    (found,) = Study.from_dict(configuration(signs=asked)).signs.values()
+    (found,) = Study.from_dict(configuration(signs=asked)).looks["signs"].values()
     return found
 
 
@@ -85,4 +84,4 @@ def test_pages_show_them_and_what_is_empty_is_no_fault(tmp_path, seeds):
         _, *grids = parts_of(name, table, study.scope)
         assert len(grids) == (2 if len(table) else 0)
         for shown in grids:
-            assert {"k", "L0", "Variant"} <= set(shown.columns)
+            assert {"k", "L0", "Variant"} <= set(shown.texts)

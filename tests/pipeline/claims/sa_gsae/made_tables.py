@@ -76,3 +76,8 @@ def told(claim: Claim, found: Evidence) -> tuple[str, str, str]:
     """Outcome, number and remark."""
     verdict: Verdict = claim.verdict(found)
     return verdict.outcome, verdict.here, verdict.why
+
+
+def outcome(claim: Claim, found: Evidence) -> str:
+    """The outcome alone: texts are those of the committed studies."""
+    return claim.verdict(found).outcome

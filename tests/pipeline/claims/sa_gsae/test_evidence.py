@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from pipeline.claims.claim import Unmeasured, Untestable
-from pipeline.claims.sa_gsae.compared import compared, main_comparison
 from pipeline.claims.sa_gsae.parts import over_seeds
+from pipeline.claims.sa_gsae.sweeps import compared, main_comparison
 from pipeline.study.settings import Setting
 from tests.pipeline.claims.sa_gsae.made_tables import BASELINE, CANDIDATE, evidence, pair, spec
 

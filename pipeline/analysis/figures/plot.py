@@ -1,20 +1,20 @@
-"""Parts of figures: a panel per model and hookpoint, curves, axes."""
+"""Parts of figures: panels, curves, axes, legends."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import product
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
 from pipeline.analysis.figures import mpl
-from pipeline.analysis.figures.shown import Look
 from pipeline.study.cell import KNOBS
 
+# How a line with markers looks, in Matplotlib's words.
+Look = dict[str, Any]
 BAND = "#B8B8B8"
 # Marker laid over a collapsed point.
-CROSS: dict[str, Any] = {
+CROSS: Look = {
     "marker": "x",
     "color": "black",
     "markersize": 9,
@@ -24,47 +24,25 @@ CROSS: dict[str, Any] = {
 L0 = "L0 (active latents per token)"
 
 
-def panels_of(
-    places: tuple[list[str], list[str]],
-    table: pd.DataFrame,
-    legend: Sequence[mpl.artist.Artist],
-    labels: tuple[str, str],
-    size: tuple[float, float] = (2.25, 1.95),
-    **shared: Any,
-) -> tuple[mpl.figure.Figure, list[tuple[mpl.axes.Axes, pd.DataFrame]]]:
-    """A figure with a row of panels per model, a column per hookpoint, and a legend below.
+def canvas(
+    size: tuple[float, float], rows: int = 1, columns: int = 1, **shared: Any
+) -> tuple[mpl.figure.Figure, Any]:
+    """A figure of a size in inches and its panels, [rows, columns]; ``shared`` are further
+    arguments of Matplotlib's ``subplots``."""
+    figure = mpl.figure.Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
-    Args:
-        places: The models, and the hookpoints.
-        table: What is drawn, with columns ``model`` and ``hookpoint``.
-        legend: Its handles, all with labels.
-        labels: Of the x axes and of the y axes.
-        size: Of a panel in inches.
-        shared: ``sharex`` and ``sharey`` of Matplotlib.
 
-    Returns:
-        The figure, and each panel with the rows of the table that it shows.
-    """
-    models, hookpoints = places
-    across = 2 if len(hookpoints) > 2 else 1
-    below = 0.19 * -(-len(legend) // across) + 0.42
-    wide, tall = max(3.5, size[0] * len(hookpoints)), size[1] * len(models) + below
-    figure = mpl.figure.Figure(figsize=(wide, tall), layout="constrained")
-    axes = figure.subplots(len(models), len(hookpoints), squeeze=False, **shared)
-    for panel in axes[-1]:
-        panel.set_xlabel(labels[0])
-    for panel in axes[:, 0]:
-        panel.set_ylabel(labels[1])
-    if legend:
-        figure.legend(handles=legend, loc="outside lower center", ncols=across, frameon=False)
-    panels = []
-    for (model, hookpoint), panel in zip(product(models, hookpoints), axes.flat, strict=True):
-        here = table[(table["model"] == model) & (table["hookpoint"] == hookpoint)]
-        note = "\nnothing to draw" if here.empty else ""
-        panel.set_title(f"{model}, {hookpoint}{note}")
-        grid(panel)
-        panels.append((panel, here))
-    return figure, panels
+def legend_of(looks_by_label: Mapping[str, Look]) -> list[mpl.artist.Artist]:
+    """A line of the legend for each label."""
+    return [mpl.lines.Line2D([], [], label=label, **look) for label, look in looks_by_label.items()]
+
+
+def legend_below(
+    figure: mpl.figure.Figure, handles: Iterable[mpl.artist.Artist], columns: int = 1
+) -> None:
+    """A legend below all panels."""
+    figure.legend(handles=[*handles], loc="outside lower center", ncols=columns, frameon=False)
 
 
 def grid(panel: mpl.axes.Axes) -> None:
@@ -91,12 +69,12 @@ def drawable(points: pd.DataFrame) -> pd.DataFrame:
     return shown.sort_values(["l0", *(name for name in KNOBS if name in shown), "variant"])
 
 
-def curves(panel: mpl.axes.Axes, points: pd.DataFrame, series: dict[str, Look]) -> None:
-    """Of the `marks` of each series a line through the intact ones in order of L0, error bars, and
-    a marker per point."""
-    found = drawable(points)
+def curves(panel: mpl.axes.Axes, points: pd.DataFrame, series: Mapping[str, Look]) -> None:
+    """Draw the `marks` of each series: a line through the intact ones in order of L0, error bars,
+    and a marker per point."""
+    ordered = drawable(points)
     for label, look in series.items():
-        shown = found[found["series"] == label]
+        shown = ordered[ordered["series"] == label]
         if shown.empty:
             continue
         intact, fallen = shown[shown["collapsed"] == ""], shown[shown["collapsed"] != ""]
