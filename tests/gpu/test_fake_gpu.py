@@ -110,7 +110,7 @@ def test_a_step_runs_on_the_gpu_without_waiting(name, beta1, dtype):
 
 @pytest.mark.parametrize("name", REVIVED)
 def test_dead_latents_learn_on_the_gpu(name):
-    """Finding them makes the host wait, as AuxK needs their number."""
+    """They are listed at logged steps."""
     run = trainer(name)
     run.sae.auxk_coefficient, run.sae.auxk_latents, run.sae.dead_window_tokens = 0.1, 2, B
     run.step = 1
