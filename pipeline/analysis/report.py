@@ -6,22 +6,54 @@ python -m pipeline report --measures DIR --root DIR --out report.html
 from __future__ import annotations
 
 import base64
+from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.columns import recipe_name, resolved
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.figure import figures_of, synthetic_figures, title_and_caption
-from pipeline.analysis.numbers import span, variant_label
-from pipeline.analysis.page import parts_of, template
-from pipeline.analysis.table import tables_of
+from pipeline.analysis.figure import (
+    figures_of,
+    parts,
+    synthetic_figures,
+    title_and_caption,
+)
+from pipeline.analysis.numbers import (
+    matched_column,
+    share,
+    signed,
+    span,
+    variant_label,
+    with_error,
+)
+from pipeline.analysis.page import Grid, grid, parts_of, template
+from pipeline.analysis.table import Table, tables_of
 from pipeline.analysis.tables.cells import CELLS
+from pipeline.analysis.tables.comparison import COMPARISON
+from pipeline.analysis.tables.ranking import RANKING
 from pipeline.study.outputs import SCOPE
 from pipeline.study.scope import Scope
+from pipeline.study.settings import BLANK
 from sagsae.autoencoders.registry import K, stem
 from sagsae.files import write_atomic
 
+# The figure of the first screen: the first of these that a study has.
+FIRST = ("figure_r2", "figure_frontiers")
+OTHERS = "Everything else"
+# Topic -> modules of the figures and tables that stand under it.
+TOPICS = {
+    "Comparisons": "comparison effects specification",
+    "Ranking": "ranking sides",
+    "Signs": "signs sign_rates",
+    "Sweeps and training": "sweep cells sweeps curves latents",
+    "Latents: steering and probes": "dial probing looks",
+    "Known features": "synthetic",
+    "Tables of claims": "verdicts matrix",
+    OTHERS: "",
+}
 STANDING = (
     "A probability of dominance and the errors of gaps are a bootstrap over the seeds that were "
     "run: with few seeds they take few values, and they cover neither the choice of text nor that "
@@ -54,20 +86,106 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
     """
     tables = [table for table in tables_of(scope) if table.report]
     rows = {table: read_table(root / table.path) for table in tables}
-    cells = rows[CELLS]
-    figures = [*figures_of(scope), *(synthetic_figures() if scope.with_synthetic else ())]
-    outcomes = [rows[table]["outcome"] for table in tables if table.name == "claims"]
-    counts = outcomes[0].value_counts().to_dict() if outcomes else {}
+    names = [*figures_of(scope), *(synthetic_figures() if scope.with_synthetic else ())]
+    figures = {name: figure((root / "figures" / name).with_suffix(".png")) for name in names}
+    known = (name for start in FIRST for name in figures if name.startswith(start))
+    first = next(known, next(iter(figures), ""))
+    claims = next((rows[table] for table in tables if table.name == "claims"), pd.DataFrame())
     values: dict[str, Any] = {
         "scope": scope,
-        "variants": [variant_label(name) for name in cells["variant"].unique()],
-        "tally": ", ".join(f"{outcome}: {count}" for outcome, count in counts.items()),
-        "figures": [figure((root / "figures" / name).with_suffix(".png")) for name in figures],
-        "tables": [(table.title, parts_of(table, rows[table], scope)) for table in tables],
-        "limits": limits(scope, cells),
+        "variants": [variant_label(name) for name in rows[CELLS]["variant"].unique()],
+        "answer": answer(scope, rows),
+        "first": figures.pop(first, None),
+        "tally": claims["outcome"].value_counts().to_dict() if len(claims) else {},
+        "claims": judged(claims, scope),
+        "topics": topics(scope, figures, rows),
+        "limits": limits(scope, rows[CELLS]),
         "browser": browser,
     }
     return template(Path(__file__).with_name("report.html.j2")).render(values)
+
+
+def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
+    """What is best where, by how much and how surely: the two sides of the first comparison at each
+    place, or where nothing is compared the ranking."""
+    if COMPARISON in rows and scope.comparisons:
+        item = scope.comparisons[0]
+        l0 = next(iter(item.matched_l0), scope.matched_levels[0])
+        compared = rows[COMPARISON].query("comparison == 1").to_dict("records")
+        names = [variant_label(side.variant) for side in (item.candidate, item.baseline)]
+        title = f"{names[0]} (first) against {names[1]} (second) at L0 = {l0:g}"
+        table = pd.DataFrame([_compared(row, l0, scope) for row in compared])
+        return Grid(title, table.loc[:, (table != "").any()])
+    ranking = rows.get(RANKING, pd.DataFrame())
+    if ranking.empty:
+        return Grid("", pd.DataFrame())
+    ranking = ranking[ranking["l0"] == scope.matched_levels[0]]
+    title = f"The sweeps at L0 = {scope.matched_levels[0]:g}, the best first"
+    shown = "model hookpoint rank series r2 loss_recovered dead_fraction error_from rank_reason"
+    return grid(ranking, list(resolved([shown])), title)
+
+
+def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]:
+    """A line of the answer, in words."""
+    r2, dead, recovered = (
+        " / ".join(_at(row, l0, metric, side) for side in ("candidate", "baseline"))
+        for metric in ("r2", "dead_fraction", "loss_recovered")
+    )
+    better = "no range of L0 in common"
+    if not pd.isna(row["dominates"]):
+        better = "neither at every L0"
+        better = "the second, at every L0" if row["max_gap"] < 0 else better
+        better = "the first, at every L0" if row["dominates"] else better
+    surely = share(row["p_dominance"])
+    ends = [row[matched_column(l0, "r2", side)] for side in ("candidate", "baseline")]
+    reason = row[f"l0_{l0:g}_reason"] or row["overlap_reason"]
+    return {
+        "Place": f"{row['model']}, {row['hookpoint']}",
+        **({"Recipe": recipe_name(row["recipe"])} if scope.several else {}),
+        "Higher R2": better,
+        "R2, first minus second": signed(ends[0] - ends[1]),
+        "R2": r2,
+        "The first is higher at every L0": "one seed"
+        if surely == BLANK
+        else f"in {surely} of draws of seeds",
+        "Loss Recovered": recovered,
+        "Dead": dead,
+        "H": f"{row['candidate_width']} / {row['baseline_width']}",
+        "Why there is no R2": reason if pd.isna(ends).any() else "",
+    }
+
+
+def _at(row: Mapping[Any, Any], l0: float, metric: str, side: str) -> str:
+    name = matched_column(l0, metric, side)
+    return with_error(row[name], row[f"{name}_se"])
+
+
+def judged(claims: pd.DataFrame, scope: Scope) -> Grid | None:
+    """The verdicts under the first recipe, verdict first; None where nothing is claimed."""
+    if claims.empty:
+        return None
+    here = claims[claims["recipe"] == claims["recipe"].iloc[0]]
+    title = f"Under recipe {recipe_name(here['recipe'].iloc[0])}" if scope.several else "Verdicts"
+    headings = {"outcome": "Verdict", "statement": "Claim", "paper": "Said", "here": "Here"}
+    return Grid(title, here[list(headings)].astype(str).rename(columns=headings))
+
+
+def topics(
+    scope: Scope, figures: Mapping[str, dict[str, str]], rows: Mapping[Table, pd.DataFrame]
+) -> dict[str, dict[str, list[Any]]]:
+    """Topic -> its figures and its tables, in the order of the report."""
+    shown: dict[str, dict[str, list[Any]]] = {name: defaultdict(list) for name in TOPICS}
+    for name, image in figures.items():
+        shown[_topic(parts(name)[0].make.__module__)]["figures"].append(image)
+    for table, values in rows.items():
+        page = table.title, parts_of(table, values, scope)
+        shown[_topic(table.make.__module__)]["tables"].append(page)
+    return {name: of_topic for name, of_topic in shown.items() if of_topic}
+
+
+def _topic(module: str) -> str:
+    last = module.rpartition(".")[2]
+    return next((name for name, modules in TOPICS.items() if last in modules.split()), OTHERS)
 
 
 def limits(spec: Scope, cells: pd.DataFrame) -> list[str]:

@@ -1,0 +1,110 @@
+"""The report: its answer, and the limits of a study."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from pipeline.analysis.report import answer, judged, limits
+from pipeline.analysis.tables.comparison import COMPARISON
+from pipeline.analysis.tables.ranking import RANKING
+from tests.pipeline.claims.sa_gsae.made_tables import spec
+
+SIDES = ("candidate", "baseline")
+
+
+def cells(*sweeps) -> pd.DataFrame:
+    """Cells of (variant, width, lambdas, seeds) at one hookpoint of a model with d = 64."""
+    return pd.DataFrame(
+        {
+            "model": "small",
+            "hookpoint": "attn",
+            "variant": variant,
+            "recipe": "",
+            "width": width,
+            "d_model": 64,
+            "lam": lam,
+            "seed": seed,
+            "training_tokens": 819200 + 1000 * seed,
+            "eval_tokens": 8192,
+            "ce_tokens": 1016 + lam,
+        }
+        for variant, width, lambdas, seeds in sweeps
+        for lam in lambdas
+        for seed in range(seeds)
+    )
+
+
+def test_sites_budget_and_the_fewest_seeds_of_any_point():
+    three = ("sagsae_tied", 128, (1, 2), 3)
+    sites, budget, seeds = limits(spec(), cells(three))[:3]
+    assert sites.startswith("Sites: mlp_out, attn, resid at one layer of small (d = 64) and large")
+    assert budget.startswith("Budget: 819,200 to 821,200 training tokens and 8,192 evaluation")
+    assert seeds == "Seeds per point: at least 3 for SA-GSAE tied at H = 2d."
+    uneven = cells(three, ("sagsae_tied", 128, (3,), 2), ("gated", 256, (1,), 2))
+    assert limits(spec(), uneven)[2] == (
+        "Seeds per point: at least 2 for Gated at H = 4d, 2 for SA-GSAE tied at H = 2d."
+    )
+
+
+@pytest.mark.parametrize(
+    ("dominates", "gap", "better"),
+    [
+        (True, 0.02, "the first, at every L0"),
+        (False, 0.02, "neither at every L0"),
+        (False, -0.01, "the second, at every L0"),
+        (None, None, "no range of L0 in common"),
+    ],
+)
+def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, gap, better):
+    at = f"l0_{spec().comparisons[0].matched_l0[0]:g}"
+    known = {"recipe": "", "model": "small", "hookpoint": "attn", "comparison": 1}
+    known |= {"candidate_width": 128, "baseline_width": 256}
+    known |= {"overlap_reason": "", f"{at}_reason": ""}
+    known |= {"dominates": dominates, "max_gap": gap, "p_dominance": None}
+    for metric, ends in (("r2", (0.8, 0.75)), ("dead_fraction", (0, 0.5))):
+        for side, value in zip(("candidate", "baseline"), ends, strict=True):
+            known |= {f"{at}_{metric}_{side}": value, f"{at}_{metric}_{side}_se": 0.01}
+    known |= {f"{at}_loss_recovered_{side}{end}": None for side in SIDES for end in ("", "_se")}
+    rows = pd.DataFrame([known, known | {"comparison": 2, "p_dominance": 0.9}])
+    ((_, row),) = answer(spec(), {COMPARISON: rows}).texts.iterrows()
+    assert row["Place"] == "small, attn"
+    assert row["Higher R2"] == better
+    assert row["R2, first minus second"] == "+0.050"
+    assert row["R2"] == "0.800 ± 0.010 / 0.750 ± 0.010"
+    assert row["The first is higher at every L0"] == "one seed"
+    sure = answer(spec(), {COMPARISON: rows[1:].assign(comparison=1)}).texts
+    assert sure["The first is higher at every L0"].tolist() == ["in 0.90 of draws"]
+
+
+def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
+    scope = spec(comparisons=[])
+    rows = pd.DataFrame(
+        {
+            "model": "small",
+            "hookpoint": "attn",
+            "l0": [64, 64, 32],
+            "rank": [1, 2, 1],
+            "series": ["a", "b", "c"],
+            "r2": [0.9, 0.8, 0.7],
+        }
+    )
+    texts = answer(scope, {RANKING: rows}).texts
+    assert texts["Sweep"].tolist() == ["a", "b"]
+    assert answer(scope, {}).texts.empty
+
+
+def test_claims_have_their_verdict_first():
+    rows = pd.DataFrame(
+        {
+            "recipe": ["", "zero"],
+            "statement": "s",
+            "paper": "p",
+            "here": ["h", "i"],
+            "outcome": ["holds", "does not hold"],
+        }
+    )
+    grid = judged(rows, spec())
+    assert grid is not None
+    assert grid.texts.to_numpy().tolist() == [["holds", "s", "p", "h"]]
+    assert judged(rows[:0], spec()) is None
