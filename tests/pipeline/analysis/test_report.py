@@ -74,7 +74,7 @@ def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, ga
     assert row["R2"] == "0.800 ± 0.010 / 0.750 ± 0.010"
     assert row["The first is higher at every L0"] == "one seed"
     sure = answer(spec(), {COMPARISON: rows[1:].assign(comparison=1)}).texts
-    assert sure["The first is higher at every L0"].tolist() == ["in 0.90 of draws"]
+    assert sure["The first is higher at every L0"].tolist() == ["in 0.90 of draws of seeds"]
 
 
 def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
