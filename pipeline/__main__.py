@@ -36,13 +36,10 @@ STAGES = {
     "gaussian-rows": "data.gaussian",
     "baselines": "data.baselines",
     "cell": "cells.run",
-    "dial": "cells.dial",
     "measures": "study.measures",
     "tables": "analysis.csv_files",
     "browser": "cells.browser.collect",
     "browser-page": "cells.browser.page",
-    "probe": "cells.probe",
-    "signs": "cells.signs",
     "figure": "analysis.figure",
     "page": "analysis.page",
     "report": "analysis.report",
@@ -52,8 +49,18 @@ STAGES = {
     "gpu-lease": "jobs.gpu_lease",
     "targets": "tools.list_targets",
 }
-"""The same of what rules run, and a shell that completes."""
+"""Name -> module of what rules run, and a shell that completes. Besides, a section whose jobs look
+into cells is a stage of its name."""
 MODULES = STAGES | {name: module for name, (module, _) in TOOLS.items()}
+
+
+def module_of(name: str) -> str:
+    """The module of a stage or tool; empty if there is none."""
+    if name not in MODULES:
+        from pipeline.study.study_config import LOOKS
+
+        return f"pipeline.cells.{name}" if name in LOOKS else ""
+    return f"pipeline.{MODULES[name]}"
 
 
 def usage() -> str:
@@ -67,7 +74,7 @@ def usage() -> str:
 
 def stage_parser(name: str) -> argparse.ArgumentParser:
     """The command line of one stage or tool."""
-    module = import_module(f"pipeline.{MODULES[name]}")
+    module = import_module(module_of(name))
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline {name}",
         description=inspect.getdoc(module),
@@ -84,12 +91,12 @@ def main(arguments: Sequence[str]) -> None:
     if name in ("-h", "--help"):
         print(usage())
         return
-    if name not in MODULES:
+    if not module_of(name):
         sys.exit(f"error: no command {name!r}\n\n{usage()}")
     options = stage_parser(name).parse_args(rest)
     if log := vars(options).pop("log"):
         copy_output(log)
-    call(import_module(f"pipeline.{MODULES[name]}").main, options)
+    call(import_module(module_of(name)).main, options)
 
 
 if __name__ == "__main__":
