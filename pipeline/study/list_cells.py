@@ -5,7 +5,7 @@ python -m pipeline cells --configfile FILE.yaml --variant gated --lam '0.1*' --t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -47,11 +47,13 @@ def main(
     seed: str = "*",
     targets: bool = False,
     missing: bool = False,
+    config: Sequence[str] = (),
 ) -> None:
     """Print the cells.
 
     Args:
         configfile: configuration of the study (default: the local study)
+        config: KEY=VALUE, as Snakemake's --config
         model: only cells of this model; * and ? are wildcards
         hookpoint: only cells of this hookpoint; * and ? are wildcards
         variant: only cells of this variant; * and ? are wildcards
@@ -63,7 +65,7 @@ def main(
         targets: print the metrics file of each, a Snakemake target
         missing: only cells without metrics of their present configuration
     """
-    study = Study.load(configfile)
+    study = Study.load(configfile, config)
     asked = list(matching(study, model, hookpoint, variant, recipe, width, lam, k, seed))
     wanted = [
         cell

@@ -7,11 +7,13 @@ through a file that is named after its digest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property, partial
 from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import yaml
 
 from pipeline.jobs.cache import DIGESTS
 from pipeline.jobs.json_files import digest, write_json
@@ -76,9 +78,16 @@ class Study(Outputs):
         return cls(config, run)
 
     @classmethod
-    def load(cls, path: str | Path = DEFAULT_CONFIG) -> Study:
-        """Read and validate a YAML file."""
-        return cls.from_dict(load_yaml(Path(path)), str(path))
+    def load(cls, path: str | Path = DEFAULT_CONFIG, config: Sequence[str] = ()) -> Study:
+        """Read and validate a YAML file.
+
+        Args:
+            path: The file.
+            config: What Snakemake takes as ``--config``, such as ``results=FOLDER``, over the file.
+        """
+        raw, given = load_yaml(Path(path)), [text.partition("=") for text in config]
+        over = {key: yaml.safe_load(value) for key, _, value in given}
+        return cls.from_dict(raw | over if over else raw, str(path))
 
     def training(self, cell: Cell) -> Training:
         """The settings by which a cell is trained."""

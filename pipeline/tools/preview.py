@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.jobs.json_files import write_json
@@ -67,13 +68,14 @@ def preview(study: Study, cores: int) -> Path | None:
     return None if done.returncode else out / outputs.REPORT
 
 
-def main(configfile: Path = DEFAULT_CONFIG, cores: int = 1) -> None:
+def main(configfile: Path = DEFAULT_CONFIG, cores: int = 1, config: Sequence[str] = ()) -> None:
     """Make it, and say where it is.
 
     Args:
         configfile: configuration of the study (default: the local study)
+        config: KEY=VALUE, as Snakemake's --config
         cores: how many jobs run at a time
     """
-    report = preview(Study.load(configfile), cores)
+    report = preview(Study.load(configfile, config), cores)
     why = "no cell is there, all are (then `snakemake` makes the report), or see above"
     print(f"result: {report}" if report else f"no result: {why}")

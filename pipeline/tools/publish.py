@@ -101,15 +101,18 @@ the report:
 """
 
 
-def main(configfile: Path, out: Path, figures: Sequence[str] = ()) -> None:
+def main(
+    configfile: Path, out: Path, figures: Sequence[str] = (), config: Sequence[str] = ()
+) -> None:
     """Run the stage.
 
     Args:
         configfile: configuration of the study
+        config: KEY=VALUE, as Snakemake's --config
         out: folder of the published study
         figures: names of the figures to keep as PNG
     """
-    study = Study.load(configfile)
+    study = Study.load(configfile, config)
     publish(Path(str(study.root)), out, study.scope, figures)
     cells = Measures(out / outputs.MEASURES, study.scope).metrics().values()
     hours = sum(cell.training.seconds for cell in cells) / 3600

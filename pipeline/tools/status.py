@@ -171,10 +171,11 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def main(configfile: Path = DEFAULT_CONFIG) -> None:
+def main(configfile: Path = DEFAULT_CONFIG, config: Sequence[str] = ()) -> None:
     """Print it.
 
     Args:
         configfile: configuration of the study (default: the local study)
+        config: KEY=VALUE, as Snakemake's --config
     """
-    print("\n".join(lines(Study.load(configfile), time.time())))
+    print("\n".join(lines(Study.load(configfile, config), time.time())))

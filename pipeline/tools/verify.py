@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
@@ -202,14 +202,21 @@ def _other_cells(study: Study) -> Iterator[Cell]:
             continue
 
 
-def main(config: Annotated[Any, json_argument] = None, configfile: Path = DEFAULT_CONFIG) -> None:
+def main(
+    configuration: Annotated[Any, json_argument] = None,
+    configfile: Path = DEFAULT_CONFIG,
+    config: Sequence[str] = (),
+) -> None:
     """Print what is wrong, what is not made yet, and how much is sound.
 
     Args:
-        config: the study's configuration as JSON, or @FILE that holds it; else it is read
+        configuration: the study's configuration as JSON, or @FILE that holds it; else it is read
         configfile: configuration of the study (default: the local study)
+        config: KEY=VALUE, as Snakemake's --config
     """
-    study = Study.load(configfile) if config is None else Study.from_dict(config)
+    study = (
+        Study.load(configfile, config) if configuration is None else Study.from_dict(configuration)
+    )
     verdict = verify(study)
     for fault in verdict.faults:
         print(fault)

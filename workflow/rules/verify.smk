@@ -9,4 +9,4 @@ rule verify:
     params:
         config=SPECS["configuration"],
     shell:
-        "python -m pipeline verify --config {params.config:q} --log {log:q}"
+        "python -m pipeline verify --configuration {params.config:q} --log {log:q}"

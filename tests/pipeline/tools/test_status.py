@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.__main__ import main
 from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from pipeline.tools import status
 from pipeline.tools.status import cell_job, lines, pace
@@ -114,7 +117,21 @@ def test_what_runs_and_what_failed_is_listed_with_its_log(study):
 def test_a_finished_study_says_so(study, tmp_path, monkeypatch, capsys):
     for number in range(4):
         finish(study, number)
-    monkeypatch.setattr(Study, "load", lambda path: study)
+    monkeypatch.setattr(Study, "load", lambda *_: study)
     status.main(tmp_path / "any.yaml")
     assert "4 of 4 cells finished" in (said := capsys.readouterr().out)
     assert "none; every cell is finished" in said
+
+
+def test_a_study_elsewhere_is_found_by_what_snakemake_was_given(study, tmp_path, capsys):
+    """As ``snakemake --config results=FOLDER``."""
+    for cell in study.cells:
+        write_json(study.metrics(cell), {"made_from": study.cell_made_for(cell)})
+    (tmp_path / "mine.yaml").write_text(json.dumps(study.config.model_dump()))
+    given = ["--configfile", str(tmp_path / "mine.yaml")]
+    main(["cells", *given, "--missing"])
+    assert capsys.readouterr().out.split() == [cell.path for cell in study.cells]
+    main(["cells", *given, "--missing", "--config", f"results={tmp_path}"])
+    assert capsys.readouterr().out.split() == []
+    with pytest.raises(ConfigError, match="lambdaz: unknown key"):
+        main(["status", *given, "--config", "lambdaz=3"])

@@ -141,7 +141,7 @@ def test_the_command_line(whole, capsys):
     def run() -> object:
         config = json.dumps(configuration(whole.root.parent))
         with pytest.raises(SystemExit) as stop:
-            run_stage(lambda: main(["verify", "--config", config]))
+            run_stage(lambda: main(["verify", "--configuration", config]))
         return stop.value.code
 
     assert run() == 0
