@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.interleaved import table
 from benchmarks.ours import sparse_batches, trainer
-from sagsae.autoencoders.gate import GatedAutoencoder
+from sagsae.autoencoders.gated import GatedAutoencoder
 from sagsae.autoencoders.weights import build
 from sagsae.training.autograd_step import AutogradStep
 

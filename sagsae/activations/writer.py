@@ -38,8 +38,7 @@ from sagsae.activations.layout import (
     committed_blocks,
 )
 from sagsae.activations.storage import Folder, Location, storage_at
-from sagsae.activations.store import Store
-from sagsae.activations.verify import faults_of
+from sagsae.activations.store import Store, faults_of
 from sagsae.files import FileLock, differences, signed_json
 
 

@@ -22,9 +22,9 @@ from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import looks, sides, stem
 from sagsae.comparison.dominance import dominance, overlap
-from sagsae.comparison.frontiers import Floats
 from sagsae.comparison.ranking import sign_test
 from sagsae.comparison.sign_rates import holm, mean_difference
+from sagsae.comparison.sweeps import Floats
 
 YES, NO, NO_RANGE = "yes", "no", "no shared range"
 GAPS = ("min_gap", "min_gap_l0", "mean_gap")

@@ -14,9 +14,9 @@ from pipeline.analysis.tables.sweeps import Sweeps, by_place
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
-from sagsae.comparison.frontiers import Floats
 from sagsae.comparison.ranking import read_at
 from sagsae.comparison.sign_rates import mean_difference, sign_rate
+from sagsae.comparison.sweeps import Floats
 
 # Measure -> 1 where higher is better, -1 where lower is.
 MEASURES = {"r2": 1, "loss_added": -1, "kl": -1, "accuracy_1": 1}

@@ -96,7 +96,7 @@ def poles_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
     """One row per two-sided cell. ``latents`` are those that are two-sided on the rows of the run;
     of these are ``both``, ``one`` and ``neither``, see ``sagsae.Poles``. Columns ``one_sided_...``
     are of the one-sided cell, whose pairs are as in
-    ``sagsae.evaluation.signs.poles.SignedPairs``."""
+    ``sagsae.evaluation.signs.SignedPairs``."""
     rows = [row for run in runs for row in _pairs(run)]
     columns = [*POINT, "seed", "l0", *COUNTED, "two_sided_share", "latents", *OUTCOMES]
     columns += [f"{name}_share" for name in OUTCOMES]
@@ -126,7 +126,7 @@ def _pairs(run: SignsRun) -> Iterator[dict[str, Any]]:
 
 @STARTS.made_from("signs")
 def starts_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
-    """One row per cell that is not collapsed, see ``sagsae.evaluation.signs.starts``: ``dead`` is
+    """One row per cell that is not collapsed, see ``sagsae.evaluation.signs``: ``dead`` is
     the share of all its latents."""
     rows = [
         {

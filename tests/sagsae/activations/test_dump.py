@@ -16,14 +16,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 import sagsae
-from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.dump import DumpProgress, dump_activations
 from sagsae.activations.hookpoints import default_hookpoints, splice
 from sagsae.activations.layout import StoreError
-from sagsae.activations.reading import DumpSettings, contexts_per_block
-from sagsae.activations.store import Store
+from sagsae.activations.reading import DumpSettings, contexts_per_block, kept_mask, load_calibration
+from sagsae.activations.store import Store, verify_store
 from sagsae.activations.tokens import TokenStore
-from sagsae.activations.verify import verify_store
 from sagsae.files import signed_json
 from tests.sagsae.evaluation.samples import tiny_model
 

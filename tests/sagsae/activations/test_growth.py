@@ -11,9 +11,8 @@ from activation_samples import write_store as write
 from test_dump import BLOCKS, dump
 
 from sagsae.activations.layout import StoreError
-from sagsae.activations.store import Store
+from sagsae.activations.store import Store, verify_store
 from sagsae.activations.stream import ActivationStream
-from sagsae.activations.verify import verify_store
 from sagsae.activations.writer import StoreWriter
 from tests.sagsae.evaluation.samples import tiny_model
 

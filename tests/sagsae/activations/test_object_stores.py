@@ -13,9 +13,8 @@ from activation_samples import block_data, contents, small_config, write_store
 
 from sagsae.activations.layout import StoreConfig, StoreError
 from sagsae.activations.storage import Storage, StorageError, storage_at
-from sagsae.activations.store import Store
+from sagsae.activations.store import Store, verify_store
 from sagsae.activations.stream import ActivationStream, iterate
-from sagsae.activations.verify import verify_store
 from sagsae.activations.writer import StoreWriter
 from tests.s3_servers import Proxy, folders, once
 

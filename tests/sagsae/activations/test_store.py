@@ -13,9 +13,8 @@ import torch
 from activation_samples import block_data, contents, small_config, write_store
 
 from sagsae.activations.layout import StoreConfig, StoreError, StoreLockedError
-from sagsae.activations.store import Store
+from sagsae.activations.store import Store, verify_store
 from sagsae.activations.stream import iterate
-from sagsae.activations.verify import verify_store
 from sagsae.activations.writer import StoreWriter
 
 MakeStore = Callable[..., Path]

@@ -13,9 +13,8 @@ import pytest
 from activation_samples import contents, small_config, write_store
 
 from sagsae.activations.layout import StoreError
-from sagsae.activations.store import Store
+from sagsae.activations.store import Store, verify_store
 from sagsae.activations.stream import ActivationStream
-from sagsae.activations.verify import verify_store
 from sagsae.activations.writer import StoreWriter
 from sagsae.files import read_signed_json, signed_json
 from tests.faults.small_stores import mend

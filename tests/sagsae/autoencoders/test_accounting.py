@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagsae.autoencoders.accounting import break_even_share
+from sagsae.autoencoders.gated import break_even_share
 from sagsae.autoencoders.registry import VARIANTS
 from sagsae.autoencoders.weights import build
 

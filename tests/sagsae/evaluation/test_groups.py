@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sagsae.evaluation.groups import GroupSums
-from sagsae.evaluation.metrics import ReconstructionMetrics, accumulate
+from sagsae.evaluation.metrics import GroupSums, ReconstructionMetrics, accumulate
 from tests.sagsae.evaluation.samples import FakeAutoencoder
 
 D, WIDTH, ROWS, GROUPS = 6, 9, 1301, 4

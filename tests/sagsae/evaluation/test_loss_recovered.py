@@ -7,16 +7,17 @@ import pytest
 import torch
 
 from sagsae.activations.cpu_products import threads_of_torch
-from sagsae.evaluation import heads
+from sagsae.evaluation import resume
 from sagsae.evaluation.loss_recovered import (
     Contexts,
     LossRecovered,
     SummedLoss,
+    constant,
     spliced_losses,
     token_losses,
     with_predictions,
+    zeros,
 )
-from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks
 from tests.sagsae.evaluation.samples import (
     HIDDEN,
@@ -41,8 +42,8 @@ def reference_losses(model, input_ids):
 
 @pytest.mark.parametrize("chunks", [(7, 3), (2**25, 2**18)])
 def test_token_losses_agree_with_whole_logits(model, input_ids, monkeypatch, chunks):
-    monkeypatch.setattr(heads, "LOGITS_PER_HEAD", chunks[0] * VOCABULARY)
-    monkeypatch.setattr(heads, "LOGITS_PER_SOFTMAX", chunks[1] * VOCABULARY)
+    monkeypatch.setattr(resume, "LOGITS_PER_HEAD", chunks[0] * VOCABULARY)
+    monkeypatch.setattr(resume, "LOGITS_PER_SOFTMAX", chunks[1] * VOCABULARY)
     found = token_losses(model, input_ids).loss
     assert found.dtype == torch.float32
     assert found.numpy() == pytest.approx(reference_losses(model, input_ids), abs=2e-5)
@@ -67,7 +68,7 @@ def test_ablated_losses_agree_with_plain_hooks(model, input_ids, kept, name):
 
 
 def test_divergences_agree_with_whole_vocabularies(model, input_ids, kept, monkeypatch):
-    monkeypatch.setattr(heads, "LOGITS_PER_HEAD", 7 * VOCABULARY)
+    monkeypatch.setattr(resume, "LOGITS_PER_HEAD", 7 * VOCABULARY)
     contexts, point = Contexts(input_ids=input_ids, kept=kept), point_of(model)
     with torch.no_grad():
         p = model(input_ids=input_ids).logits.double().log_softmax(-1)[:, :-1]

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from sagsae.activations.hookpoints import default_hookpoints
-from sagsae.evaluation.loss_recovered import all_losses, token_losses
-from sagsae.evaluation.replacements import zeros
+from sagsae.evaluation.loss_recovered import all_losses, token_losses, zeros
 from sagsae.evaluation.resume import find_blocks, resume_from, runs_from
 from tests.sagsae.evaluation.samples import LAYERS, contexts_of, summed_loss
 

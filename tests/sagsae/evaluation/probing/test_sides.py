@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagsae.evaluation.probing.sides import SideCodes, decoder_of_sides
+from sagsae.evaluation.probing.probes import SideCodes, decoder_of_sides
 from tests.sagsae.evaluation.planted import Planted
 
 
