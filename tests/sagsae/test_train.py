@@ -9,7 +9,6 @@ import pytest
 import torch
 
 import sagsae
-from sagsae.activations.rows import TensorStream
 from sagsae.autoencoders.registry import VARIANTS, K
 from sagsae.autoencoders.weights import build
 from sagsae.evaluation.metrics import evaluate_reconstruction
@@ -60,15 +59,6 @@ def test_a_second_ctrl_c_raises_and_kills_nobody(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         sagsae.train(sparse_rows(640, 0), "gated", 48, progress=press_twice, **how)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
-def test_rows_in_memory_are_permuted_once_an_epoch(monkeypatch):
-    draw, drawn = np.random.default_rng, []
-    monkeypatch.setattr("numpy.random.default_rng", lambda seed: drawn.append(seed) or draw(seed))
-    stream = TensorStream(torch.arange(100.0)[:, None], 30, 5)
-    for _ in range(10):
-        next(stream)
-    assert drawn == [[5, 0], [5, 1], [5, 2]]
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -138,19 +138,13 @@ def test_what_cannot_be_measured_is_refused(neox, input_ids, kept):
         token_losses(neox.gpt_neox, input_ids)
 
 
-def losses(tokens=100, **totals):
-    return {name: SummedLoss(total, tokens) for name, total in totals.items()}
+def test_loss_recovered_is_a_ratio_of_sums_and_small_gaps_are_noise():
+    def of(**totals) -> LossRecovered:
+        return LossRecovered(**{name: SummedLoss(total, 100) for name, total in totals.items()})
 
-
-def test_loss_recovered_is_a_ratio_of_sums():
-    found = LossRecovered(**losses(clean=300.0, sae=320.0, zero=500.0, mean=400.0))
+    found = of(clean=300.0, sae=320.0, zero=500.0, mean=400.0)
     assert (found.over_zero, found.over_mean) == (180 / 200, 80 / 100)
     assert (found.sae.mean, found.tokens, found.gap) == (3.2, 100, 2.0)
-
-
-def test_small_gaps_are_flagged():
-    found = LossRecovered(**losses(clean=300.0, sae=301.0, zero=309.0, mean=299.0))
-    assert found.noisy(0.1)
-    assert not found.noisy(0.08)
-    helped = LossRecovered(**losses(clean=300.0, sae=301.0, zero=290.0, mean=299.0))
-    assert helped.noisy(0.1)
+    small = of(clean=300.0, sae=301.0, zero=309.0, mean=299.0)
+    assert (small.noisy(0.1), small.noisy(0.08)) == (True, False)
+    assert of(clean=300.0, sae=301.0, zero=290.0, mean=299.0).noisy(0.1)
