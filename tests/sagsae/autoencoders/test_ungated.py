@@ -27,7 +27,7 @@ from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.recipe import Recipe
 from tests.sagsae.autoencoders import ungated_reference as reference
-from tests.sagsae.autoencoders.test_variants import batch
+from tests.sagsae.autoencoders.test_variants import batch, random_autoencoder
 
 NAMES = of_family(RELU, TOPK, JUMPRELU, MATRYOSHKA)
 BAND = 0.2
@@ -150,14 +150,16 @@ def test_step_in_lower_precision(name, dtype, bound):
         assert error < bound, (key, error)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_saved_and_loaded(name, tmp_path):
-    sae = made(name, 6, 9, 2).float()
+    sae = (made if name in NAMES else random_autoencoder)(name, 6, 9, 2).float()
     sae.calibrate(iter([batch(50, 6, 1).float()]))
     sae.scale = 0.037
     sae.save(tmp_path / "sae.safetensors")
     again, x = load(tmp_path / "sae.safetensors"), batch(5, 6, 1).float()
     assert (again.name, again.d, again.width, again.scale) == (name, 6, 9, 0.037)
+    for key, value in sae.state_dict().items():
+        assert torch.equal(again.state_dict()[key], value), key
     assert torch.equal(again.code(x), sae.code(x))
     torch.testing.assert_close(sae(x), sae.reconstruct(sae.code(x * 0.037)) / 0.037)
 

@@ -148,16 +148,6 @@ def test_thresholds_grow_with_the_norm_of_the_activations(name):
     assert other.initial_theta == pytest.approx(8 * one.initial_theta)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_saved_and_loaded(name, tmp_path):
-    sae = random_autoencoder(name, 6, 9, 2, torch.float32)
-    sae.scale = 0.037
-    sae.save(tmp_path / "sae.safetensors")
-    again = load(tmp_path / "sae.safetensors")
-    assert (again.name, again.d, again.width, again.scale) == (name, 6, 9, 0.037)
-    assert all(torch.equal(again.params[key], value) for key, value in sae.params.items())
-
-
 def test_a_file_says_where_its_weights_come_from(tmp_path):
     """It keeps saying so when it is saved again, and equal weights give equal files."""
     sae, origin = build("gated", 6, 9), {"model": "small", "layer": 3, "recipe": {"steps": 4}}
