@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from sagsae.activations.writer import StoreWriter
 from sagsae.files import read_signed_json, signed_json
 from tests.faults.small_stores import mend
 
-MakeStore = Callable[..., Path]
 CHUNK = "data.zarr/attn/c.6.0"  # of block 1
 LAYOUTS = pytest.mark.parametrize("changes", [{}, {"profile": "disk"}, {"sharded": True}])
 
@@ -42,9 +40,7 @@ def flip_bit(file: Path, at: int) -> None:
 
 @LAYOUTS
 @pytest.mark.parametrize("at", [0, 100, -1])
-def test_a_flipped_bit_is_found_and_its_block_made_anew(
-    make_store: MakeStore, changes: dict, at: int
-) -> None:
+def test_a_flipped_bit_is_found_and_its_block_made_anew(make_store, changes, at):
     path = make_store(**changes)
     sound = contents(path)
     file = CHUNK if "sharded" not in changes else "data.zarr/attn/c.1.0"
@@ -61,9 +57,7 @@ def test_a_flipped_bit_is_found_and_its_block_made_anew(
 
 @pytest.mark.parametrize("changes", [{}, {"profile": "disk"}])
 @pytest.mark.parametrize("seal", [True, False])
-def test_a_file_of_another_size_or_none_is_found_when_read(
-    make_store: MakeStore, changes: dict, seal: bool
-) -> None:
+def test_a_file_of_another_size_or_none_is_found_when_read(make_store, changes, seal):
     """A byte too many does not hide from a compressor either."""
     path = make_store(seal=seal, **changes)
     sound = (path / CHUNK).read_bytes()
@@ -84,7 +78,7 @@ def test_a_file_of_another_size_or_none_is_found_when_read(
         next(stream)
 
 
-def test_a_lost_chunk_reads_as_nan_by_zarr_alone(make_store: MakeStore) -> None:
+def test_a_lost_chunk_reads_as_nan_by_zarr_alone(make_store):
     import zarr
 
     path = make_store(dtype="float32")
@@ -93,7 +87,7 @@ def test_a_lost_chunk_reads_as_nan_by_zarr_alone(make_store: MakeStore) -> None:
     assert np.isnan(rows).all()
 
 
-def test_two_sound_chunks_in_each_others_place(make_store: MakeStore) -> None:
+def test_two_sound_chunks_in_each_others_place(make_store):
     """Each passes its own crc32c; only the commit knows better."""
     path = make_store()
     here, there = path / CHUNK, path / "data.zarr/attn/c.7.0"
@@ -105,7 +99,7 @@ def test_two_sound_chunks_in_each_others_place(make_store: MakeStore) -> None:
         Store.open(path).read_chunk("attn", 6)
 
 
-def test_all_faults_come_together(make_store: MakeStore) -> None:
+def test_all_faults_come_together(make_store):
     path = make_store(seal=False)
     (path / CHUNK).unlink()
     torn = path / "data.zarr/resid/c.15.0"
@@ -124,7 +118,7 @@ def test_all_faults_come_together(make_store: MakeStore) -> None:
 
 
 @pytest.mark.parametrize("file", ["data.zarr/zarr.json", "data.zarr/attn/zarr.json"])
-def test_altered_metadata_is_found_and_written_again(make_store: MakeStore, file: str) -> None:
+def test_altered_metadata_is_found_and_written_again(make_store, file):
     path = make_store()
     sound = contents(path)
     for damaged in (b" " + sound[file], b"{}"):
@@ -160,9 +154,7 @@ def lose(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [edit, edit_and_sign, copy_other, cut, lose])
-def test_a_damaged_commit_is_refused_and_its_block_made_anew(
-    make_store: MakeStore, damage: Callable[[Path], None]
-) -> None:
+def test_a_damaged_commit_is_refused_and_its_block_made_anew(make_store, damage):
     path = make_store()
     sound = contents(path)
     damage(path)
@@ -173,7 +165,7 @@ def test_a_damaged_commit_is_refused_and_its_block_made_anew(
     assert contents(write_store(path, small_config())) == sound
 
 
-def test_a_damaged_seal_is_refused_and_made_anew(make_store: MakeStore) -> None:
+def test_a_damaged_seal_is_refused_and_made_anew(make_store):
     path = make_store()
     sound = contents(path)
     file = path / "SEALED.json"
@@ -189,7 +181,7 @@ def test_a_damaged_seal_is_refused_and_made_anew(make_store: MakeStore) -> None:
 
 
 @pytest.mark.parametrize("seal", [True, False])
-def test_run_json_edited_or_lost(make_store: MakeStore, seal: bool) -> None:
+def test_run_json_edited_or_lost(make_store, seal):
     path = make_store(seal=seal)
     sound, file = contents(path), path / "run.json"
     for damaged in (sound["run.json"].replace(b'"seed": 7', b'"seed": 5'), None):
@@ -203,7 +195,7 @@ def test_run_json_edited_or_lost(make_store: MakeStore, seal: bool) -> None:
         assert contents(write_store(path, small_config(), seal)) == sound
 
 
-def test_no_store_and_one_of_an_older_layout(tmp_path: Path, make_store: MakeStore) -> None:
+def test_no_store_and_one_of_an_older_layout(tmp_path, make_store):
     with pytest.raises(StoreError, match="no activation store"):
         Store.open(tmp_path / "absent")
     path = make_store()
