@@ -183,15 +183,6 @@ def test_weights_are_saved_when_they_are_finished(name, changes, tmp_path):
     assert torch.equal(load(tmp_path / "sae.safetensors").code(x), sae.code(x))
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_some_columns_are_those_of_the_whole_code(name):
-    sae, x = made(name, 6, 20, 2), batch(30, 6, 1)
-    if hasattr(sae, "threshold"):
-        sae.threshold.data.fill_(0.4)
-    latents = torch.tensor([7, 0, 13])
-    torch.testing.assert_close(sae.code_of_latents(x, latents), sae.code(x)[:, latents])
-
-
 def test_row_top_k_has_exactly_k_entries_or_all_that_are_positive():
     x = batch(40, 6, 3)
     for name in ("topk", "abstopk"):
