@@ -226,9 +226,10 @@ def profile_latents(
         ValueError: store and contexts do not belong together.
     """
     width, around = autoencoder.width, 2 * keep.window + 1
+    rows = partial(_rows, autoencoder, store, hookpoint, device)
     firings, largest, done = None, np.zeros((2, width), np.float32), 0
     for block in store.blocks:
-        for x in _rows(autoencoder, store, hookpoint, block, device):
+        for x in rows(block):
             part, sizes = _sums(autoencoder, x)
             firings = part if firings is None else firings + part
             largest = np.maximum(largest, sizes)
@@ -239,17 +240,18 @@ def profile_latents(
     strongest = Lowest(2 * width, keep.top, around)
     drawn = Lowest(2 * width * INTERVALS, keep.samples, around)
     for block in store.blocks:
-        found = _firings_of(autoencoder, store, hookpoint, tokens, block, device)
-        if len(found.latent):
-            bins.add(found.side, found.latent, np.abs(found.value))
-            _keep_strongest(strongest, found, keep)
-            _draw(drawn, bins, found, keep)
+        places = places_of_rows(store, tokens, block)
+        firing = _firings_of(autoencoder, rows(block), places, tokens.context_length)
+        if len(firing.latent):
+            bins.add(firing.side, firing.latent, np.abs(firing.value))
+            _keep_strongest(strongest, firing, keep)
+            _draw(drawn, bins, firing, keep)
         progress(done := done + store.config.rows_per_block)
     return Profiles(done // 2, firings, bins, strongest, drawn)
 
 
 def _rows(
-    autoencoder: Autoencoder, store: Store, hookpoint: str, block: int, device: torch.device | str
+    autoencoder: Autoencoder, store: Store, hookpoint: str, device: torch.device | str, block: int
 ) -> Iterator[Tensor]:
     """Rows of a block on a device, at unit mean square, as many as are encoded together."""
     per_block = store.config.chunks_per_block
@@ -270,26 +272,21 @@ def _sums(autoencoder: Autoencoder, x: Tensor) -> tuple[Firings, np.ndarray]:
 
 
 def _firings_of(
-    autoencoder: Autoencoder,
-    store: Store,
-    hookpoint: str,
-    tokens: TokenStore,
-    block: int,
-    device: torch.device | str,
+    autoencoder: Autoencoder, batches: Iterator[Tensor], places: np.ndarray, length: int
 ) -> _Block:
-    """Every firing in a block."""
+    """Every firing in a block, whose rows lie at these places in contexts of this length."""
     parts, at = [], 0
     with torch.inference_mode():
-        for x in _rows(autoencoder, store, hookpoint, block, device):
+        for x in batches:
             z = autoencoder.code(x)
             at_row, of_latent = z.nonzero(as_tuple=True)
             found = at_row + at, of_latent, z[at_row, of_latent].float()
             parts.append([part.cpu().numpy() for part in found])
             at += len(x)
     row, latent, value = (np.concatenate(column) for column in zip(*parts, strict=True))
-    place = places_of_rows(store, tokens, block)[row]
+    place = places[row]
     order = np.lexsort((place, latent))
-    return _Block(latent[order], place[order], value[order], tokens.context_length)
+    return _Block(latent[order], place[order], value[order], length)
 
 
 def _keep_strongest(strongest: Lowest, found: _Block, keep: Keep) -> None:

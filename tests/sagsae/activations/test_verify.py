@@ -128,36 +128,26 @@ def test_altered_metadata_is_found_and_written_again(make_store, file):
         assert contents(write_store(path, small_config())) == sound
 
 
-def edit(path: Path) -> None:
-    file = path / "commits/000002.json"
-    file.write_text(file.read_text().replace('"norm": 2', '"norm": 3'))
-
-
-def edit_and_sign(path: Path) -> None:
-    file = path / "commits/000002.json"
+def signed_anew(file):
     value = read_signed_json(file)
     value["crc32c"]["attn"][1] = "00000000"
     file.write_bytes(signed_json(value))
 
 
-def copy_other(path: Path) -> None:
-    shutil.copy(path / "commits/000001.json", path / "commits/000002.json")
+COMMIT_DAMAGE = {
+    "edited": lambda file: file.write_text(file.read_text().replace('"norm": 2', '"norm": 3')),
+    "edited and signed": signed_anew,
+    "of another block": lambda file: shutil.copy(file.with_name("000001.json"), file),
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:200]),
+    "lost": Path.unlink,
+}
 
 
-def cut(path: Path) -> None:
-    file = path / "commits/000002.json"
-    file.write_bytes(file.read_bytes()[:200])
-
-
-def lose(path: Path) -> None:
-    (path / "commits/000002.json").unlink()
-
-
-@pytest.mark.parametrize("damage", [edit, edit_and_sign, copy_other, cut, lose])
+@pytest.mark.parametrize("damage", COMMIT_DAMAGE)
 def test_a_damaged_commit_is_refused_and_its_block_made_anew(make_store, damage):
     path = make_store()
     sound = contents(path)
-    damage(path)
+    COMMIT_DAMAGE[damage](path / "commits/000002.json")
     with pytest.raises(StoreError, match=r"000002\.json|block 2 is not the one") as error:
         Store.open(path)
     assert verify_store(path) == [str(error.value)]
