@@ -95,26 +95,6 @@ def test_either_reads_what_the_other_wrote(writer, reader, tmp_path):
         torch.testing.assert_close(other.params[key], value, msg=key)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_gate_with_momentum_and_clipping_is_stepped_as_plainly(name):
-    recipe = replace(RECIPE, beta1=0.9, clip_gradient_norm=0.5)
-    one, other = twins(name, 16, 24, 2)
-    plain = Optimiser(AutogradStep(one, torch.float64), recipe)
-    fast = CpuOptimiser(CpuStep(other, 64, torch.float64), recipe)
-    assert not fast.fused
-    for k, x in enumerate(batches(6, 64, 16, 6)):
-        for run in (plain, fast):
-            if k == 3:
-                run.forget(torch.arange(24) % 5 == 0)
-            run.step(x, 0.1, 0.01)
-    for key, value in one.params.items():
-        torch.testing.assert_close(other.params[key], value, rtol=1e-7, atol=1e-9, msg=key)
-    ours, theirs = fast.state(), plain.state()
-    assert ours.keys() == theirs.keys()
-    for key, value in theirs.items():
-        torch.testing.assert_close(ours[key], value, rtol=1e-6, atol=1e-12, msg=key)
-
-
 @pytest.mark.parametrize("kind", [lambda sae, _, dtype: AutogradStep(sae, dtype), CpuStep])
 def test_gradients_are_clipped_together_after_their_radial_part_is_gone(kind):
     sae, _ = twins("sagsae_sym", 16, 24, 2)
