@@ -19,9 +19,8 @@ from benchmarks.interleaved import interleaved, table
 from benchmarks.models import SHAPES, random_model
 from sagsae.activations.hookpoints import default_hookpoints
 from sagsae.evaluation.loss_recovered import Contexts
-from sagsae.evaluation.steering.dial import interventions, steer
+from sagsae.evaluation.steering.dial import Steering, interventions, steer
 from sagsae.evaluation.steering.directions import Arms, random_directions
-from sagsae.evaluation.steering.passes import Steering
 
 CONTEXTS, DIRECTIONS, SIZES = 2, 4, (1.0, 2.0, 4.0, 8.0)
 READ = 16

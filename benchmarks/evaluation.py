@@ -30,10 +30,9 @@ from sagsae.activations.hookpoints import default_hookpoints
 from sagsae.activations.language_models import load_language_model
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.weights import build
-from sagsae.evaluation.histograms import activation_histograms
-from sagsae.evaluation.loss_recovered import Contexts, spliced_losses, token_losses
+from sagsae.evaluation.calibration import activation_histograms
+from sagsae.evaluation.loss_recovered import Contexts, reconstruction, spliced_losses, token_losses
 from sagsae.evaluation.metrics import accumulate, evaluate_reconstruction
-from sagsae.evaluation.replacements import reconstruction
 from sagsae.evaluation.resume import find_blocks, forward_replaced, resume_from
 
 ROWS, READ = 40960, 8192

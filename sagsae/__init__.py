@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from sagsae.evaluation.interventions import loss_recovered as loss_recovered
     from sagsae.evaluation.interventions import splice as splice
     from sagsae.evaluation.interventions import steer as steer
-    from sagsae.evaluation.signs.consistency import consistency as consistency
-    from sagsae.evaluation.signs.poles import poles as poles
-    from sagsae.evaluation.signs.poles import signed_pairs as signed_pairs
+    from sagsae.evaluation.signs import consistency as consistency
+    from sagsae.evaluation.signs import poles as poles
+    from sagsae.evaluation.signs import signed_pairs as signed_pairs
     from sagsae.exchange.loading import load as load
     from sagsae.exchange.saelens import export_saelens as export_saelens
     from sagsae.result_files import results as results
@@ -48,8 +48,7 @@ _NAMES = {
     "comparison.dominance": "Comparison compare",
     "comparison.sweeps": "Sweep",
     "evaluation.interventions": "kept_positions loss_recovered splice steer",
-    "evaluation.signs.consistency": "consistency",
-    "evaluation.signs.poles": "poles signed_pairs",
+    "evaluation.signs": "consistency poles signed_pairs",
     "exchange.loading": "load",
     "exchange.saelens": "export_saelens",
     "result_files": "results",

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sagsae.activations.median import geometric_median
-from sagsae.activations.rows import TrainingRows, rows_of
+from sagsae.activations.rows import TrainingRows, geometric_median, rows_of
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.base import Autoencoder

@@ -35,7 +35,7 @@ from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.metrics import accumulate
-from sagsae.evaluation.steering.dial import Curves, interventions, steer
+from sagsae.evaluation.steering.dial import Curves, Steering, interventions, steer
 from sagsae.evaluation.steering.directions import (
     Arms,
     opposite_pairs,
@@ -43,7 +43,6 @@ from sagsae.evaluation.steering.directions import (
     strongest_two_sided,
     unit,
 )
-from sagsae.evaluation.steering.passes import Steering
 
 # Tokens that each sense of a direction promotes most, whose logits are compared.
 PROMOTED = 10

@@ -23,20 +23,24 @@ from pipeline.study.cell import Cell
 from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics
 from pipeline.study.specs import EvaluateSpec
 from sagsae import __version__ as sagsae_version
-from sagsae.autoencoders.accounting import break_even_share
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.gated import break_even_share
+from sagsae.evaluation.calibration import Histograms, activation_histograms
 from sagsae.evaluation.distributions import Summary, quantiles
-from sagsae.evaluation.groups import GroupSums
-from sagsae.evaluation.histograms import Histograms, activation_histograms
-from sagsae.evaluation.loss_recovered import LossRecovered, spliced_losses, sum_counted
+from sagsae.evaluation.loss_recovered import (
+    LossRecovered,
+    reconstruction,
+    spliced_losses,
+    sum_counted,
+)
 from sagsae.evaluation.metrics import (
+    GroupSums,
     ReconstructionMetrics,
     accumulate,
     bipolar_fraction,
     mean_minority_share,
     top,
 )
-from sagsae.evaluation.replacements import reconstruction
 from sagsae.training.history import jump_in
 
 

@@ -11,7 +11,7 @@ from pipeline.jobs.json_files import sha256_of
 from pipeline.study.grid import ForeignSource
 from pipeline.study.specs import TrainSpec
 from sagsae.exchange import FORMATS
-from sagsae.exchange.peers import ForeignError, read_peer
+from sagsae.exchange.loading import ForeignError, read_peer
 
 ELSEWHERE = "elsewhere"
 COSTS = ("seconds", "tokens_per_second", "data_wait_seconds", "peak_memory_mb")

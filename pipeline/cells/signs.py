@@ -29,9 +29,13 @@ from pipeline.study.signs import SignsRun, SignsSpec, is_two_sided, one_sided_fo
 from sagsae.activations.store import Store
 from sagsae.autoencoders.declaration import first_rows
 from sagsae.autoencoders.dictionary import Dictionary
-from sagsae.evaluation.signs.consistency import consistency
-from sagsae.evaluation.signs.poles import poles, signed_pairs, two_sided_latents
-from sagsae.evaluation.signs.starts import dead_by_start
+from sagsae.evaluation.signs import (
+    consistency,
+    dead_by_start,
+    poles,
+    signed_pairs,
+    two_sided_latents,
+)
 
 # Held-out rows that are encoded for poles; so many of them at once.
 MOST_ROWS, AT_ONCE = 16_384, 2_048

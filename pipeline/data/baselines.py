@@ -28,8 +28,8 @@ from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import Device, device_of
 from pipeline.study.specs import BaselineSpec
-from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.hookpoints import Hookpoint, capture
+from sagsae.activations.reading import kept_mask, load_calibration
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore
 from sagsae.evaluation.loss_recovered import (
@@ -37,14 +37,15 @@ from sagsae.evaluation.loss_recovered import (
     LossRecovered,
     SummedLoss,
     all_losses,
+    constant,
     spliced_losses,
     sum_among,
     sum_counted,
     token_losses,
     with_predictions,
+    zeros,
 )
 from sagsae.evaluation.predictions import Predictions
-from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
 

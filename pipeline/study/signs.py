@@ -44,7 +44,7 @@ def one_sided_forms(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
 
 class SignedCell(UsedCell):
     """One cell, and pairs of its live latents, see
-    ``sagsae.evaluation.signs.poles.SignedPairs``."""
+    ``sagsae.evaluation.signs.SignedPairs``."""
 
     collapsed: bool
     """Such a cell is in no other part of the run."""
@@ -55,13 +55,13 @@ class SignedCell(UsedCell):
     opposite: Natural
     alike: Natural
     dead_against: Share | None = None
-    """Of the latents that began against the mean, see ``sagsae.evaluation.signs.starts``. Null of a
+    """Of the latents that began against the mean, see ``sagsae.evaluation.signs``. Null of a
     class of one's own, whose start is not known."""
     dead_along: Share | None = None
 
 
 class Agreement(Section):
-    """Cells that differ in their seed alone, see ``sagsae.evaluation.signs.consistency``."""
+    """Cells that differ in their seed alone, see ``sagsae.evaluation.signs``."""
 
     cells: list[Cell]
     greedy: Finite

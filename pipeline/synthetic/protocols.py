@@ -24,10 +24,15 @@ from pipeline.study.synthetic import SyntheticSpec
 from pipeline.synthetic import sizes
 from sagsae.synthetic import TAU
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
-from sagsae.synthetic.consolidation import Matches, match_poles
-from sagsae.synthetic.pairs import PairSample, PairSource, antipodal, at_cosine
-from sagsae.synthetic.runs import Measured, measure, train
-from sagsae.synthetic.sources import Drawn, Source, unit_directions
+from sagsae.synthetic.pairs import (
+    Matches,
+    PairSample,
+    PairSource,
+    antipodal,
+    at_cosine,
+    match_poles,
+)
+from sagsae.synthetic.runs import Drawn, Measured, Source, measure, train, unit_directions
 from sagsae.training.recipe import Recipe
 
 # setting, variant, multiple, width, lam, metrics (name -> number or None), and perhaps what a

@@ -39,7 +39,7 @@ from pipeline.study.sections import CellNameError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.synthetic import PROTOCOLS
-from sagsae.activations.verify import verify_store
+from sagsae.activations.store import verify_store
 
 # Kinds whose record names an entry of the cache that no job mends in its place.
 IN_CACHE = ("models", "texts", "token stores", "baselines")

@@ -24,7 +24,6 @@ from queue import SimpleQueue
 import torch
 from torch import Tensor, nn
 
-from sagsae.activations.calibration import load_calibration, median_norms, save_calibration
 from sagsae.activations.commits import read_commits
 from sagsae.activations.cpu_products import threads_of_torch
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
@@ -35,7 +34,15 @@ from sagsae.activations.layout import (
     committed_blocks,
     store_path,
 )
-from sagsae.activations.reading import BlockMemory, BlockReader, DumpSettings, contexts_per_block
+from sagsae.activations.reading import (
+    BlockMemory,
+    BlockReader,
+    DumpSettings,
+    contexts_per_block,
+    load_calibration,
+    median_norms,
+    save_calibration,
+)
 from sagsae.activations.storage import Storage
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.writer import StoreWriter

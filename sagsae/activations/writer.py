@@ -38,8 +38,7 @@ from sagsae.activations.layout import (
     committed_blocks,
 )
 from sagsae.activations.storage import Folder, Location, storage_at
-from sagsae.activations.store import Store
-from sagsae.activations.verify import faults_of
+from sagsae.activations.store import Store, faults_of
 from sagsae.files import FileLock, differences, signed_json
 
 
@@ -88,8 +87,13 @@ class StoreWriter:
         if isinstance(storage, Folder):
             for leftover in storage.path.rglob("*.partial"):  # of a killed writer, or of Zarr
                 leftover.unlink(missing_ok=True)
-        if not (new := not storage.exists(RUN)):
-            self._compare_config()
+        new = not storage.exists(RUN)
+        there = config if new else StoreConfig.read(storage)
+        if differ := differences(there.to_json(), config.to_json()):
+            raise StoreError(
+                f"{storage} was made with another configuration (there -> asked for): {differ}. "
+                "Use store_path, which gives each configuration its own folder"
+            )
         if isinstance(storage, Folder):
             (storage.path / COMMITS).mkdir(exist_ok=True)
         write_metadata(storage, config)
@@ -100,14 +104,6 @@ class StoreWriter:
             self._arrays[name] = open_array(storage, config, name, writable=True)
         # Zarr's thread starts here, see store.py.
         zarr.create_group(MemoryStore())
-
-    def _compare_config(self) -> None:
-        there = StoreConfig.read(self.storage)
-        if differ := differences(there.to_json(), self.config.to_json()):
-            raise StoreError(
-                f"{self.storage} was made with another configuration (there -> asked for): "
-                f"{differ}. Use store_path, which gives each configuration its own folder"
-            )
 
     def pending_blocks(self) -> list[int]:
         """Blocks without a commit, in order."""

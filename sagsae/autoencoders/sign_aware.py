@@ -12,7 +12,7 @@ Thresholds are kept non-negative, so the two sides never open together.
 from __future__ import annotations
 
 from sagsae.autoencoders.declaration import Sides, Vectors
-from sagsae.autoencoders.gate import GatedAutoencoder
+from sagsae.autoencoders.gated import GatedAutoencoder
 
 
 class FreeSignAware(GatedAutoencoder):

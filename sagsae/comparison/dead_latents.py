@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sagsae.comparison.frontiers import Floats, Frontier
-from sagsae.comparison.sweeps import Sweep
+from sagsae.comparison.sweeps import Floats, Frontier, Sweep
 
 # L0 at which dead fractions are read off: evenly spaced in log L0 over the overlap, with its
 # ends.

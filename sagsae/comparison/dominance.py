@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sagsae.comparison.dead_latents import DeadReduction, dead_reduction
-from sagsae.comparison.frontiers import Frontier, Gap
-from sagsae.comparison.sweeps import Estimate, Sweep
+from sagsae.comparison.sweeps import Estimate, Frontier, Gap, Sweep
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sagsae.comparison.frontiers import Floats, Frontier
-from sagsae.comparison.sweeps import Estimate, Sweep
+from sagsae.comparison.sweeps import Estimate, Floats, Frontier, Sweep
 
 # Standard errors of a difference beyond which two values are told apart.
 APART = 2.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sagsae.comparison.frontiers import Floats
+from sagsae.comparison.sweeps import Floats
 
 # Ends of a 95 % interval.
 ENDS = (0.025, 0.975)

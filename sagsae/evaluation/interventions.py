@@ -11,18 +11,21 @@ import torch
 from torch import Tensor, nn
 
 from sagsae.activations import hookpoints
-from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
+from sagsae.activations.reading import kept_mask, load_calibration
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.loss_recovered import (
     Contexts,
     LossRecovered,
     all_losses,
+    constant,
+    kept_only,
+    reconstruction,
     spliced_losses,
     sum_counted,
+    zeros,
 )
-from sagsae.evaluation.replacements import constant, kept_only, reconstruction, zeros
 
 
 def splice(

@@ -19,10 +19,55 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sagsae.activations.hookpoints import Hookpoint, splice
-from sagsae.evaluation.heads import head_logits, rows_per_head, rows_per_softmax, trunk_output
+from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.predictions import Predictions, divergences, predictions_of
-from sagsae.evaluation.replacements import Replace, kept_only
-from sagsae.evaluation.resume import resume_from, runs_from
+from sagsae.evaluation.resume import (
+    head_logits,
+    resume_from,
+    rows_per_head,
+    rows_per_softmax,
+    runs_from,
+    trunk_output,
+)
+
+# Maps activations [N, d] at kept positions, original units, to what replaces them.
+Replace = Callable[[Tensor], Tensor]
+
+
+def kept_only(replacement: Replace, kept: Tensor) -> Replace:
+    """A replacement for `splice` that touches kept positions only.
+
+    Args:
+        replacement: see `Replace`; its result is converted to the model's dtype.
+        kept: [B, L] bool.
+    """
+
+    def replaced(x: Tensor) -> Tensor:
+        new = x.clone()
+        new[kept] = replacement(x[kept]).to(x.dtype)
+        return new
+
+    return replaced
+
+
+def zeros(x: Tensor) -> Tensor:
+    """Zero ablation."""
+    return torch.zeros_like(x)
+
+
+def constant(mean: Tensor) -> Replace:
+    """Mean ablation by a vector [d], original units."""
+    return lambda x: mean.to(x.device, x.dtype).expand_as(x)
+
+
+def reconstruction(autoencoder: Autoencoder) -> Replace:
+    """Replacement by the reconstruction of an autoencoder on the model's device, in float32."""
+
+    def replaced(x: Tensor) -> Tensor:
+        z = autoencoder.code(x.float() * autoencoder.scale)
+        return autoencoder.reconstruct(z) / autoencoder.scale
+
+    return replaced
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sagsae.activations.cpu_products import threads_of_torch
-from sagsae.evaluation.heads import head_logits, rows_per_head, rows_per_softmax, trunk_output
+from sagsae.evaluation.resume import head_logits, rows_per_head, rows_per_softmax, trunk_output
 
 # Largest difference between the logits of a head and those of its weights alone, relative to the
 # largest logit, that rounding to bfloat16 explains.

@@ -7,6 +7,9 @@ around it. The first pass finds sums and the largest activations, which set the 
 
 Memory is bounded by H, by what is kept of a latent and by one block of the store, whose firings are
 held together: all tokens of a context are in one block.
+
+A firing is kept by its score, of which the lowest are kept (`Lowest`): minus its size for the
+strongest, a random number for a sample.
 """
 
 from __future__ import annotations
@@ -22,10 +25,123 @@ from torch import Tensor
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore, places_of_rows
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.evaluation.bins import Bins
 from sagsae.evaluation.calibration import Firings
-from sagsae.evaluation.lowest import Lowest
 from sagsae.evaluation.metrics import rows_at_once
+
+NAMES = ("score", "place", "value", "window")
+
+
+class Lowest:
+    """The k lowest firings of each of a number of keys.
+
+    Args:
+        keys: number of keys.
+        k: firings of each, at most.
+        width: of a window.
+
+    Attributes:
+        score: [keys, k] float64, lowest first; infinite where there is no firing. Of equal ones,
+            the lower place comes first.
+        place: [keys, k] int64, ``context * L + position``.
+        value: [keys, k] float32, z.
+        window: [keys, k, width] float16, z of the latent around.
+    """
+
+    def __init__(self, keys: int, k: int, width: int) -> None:
+        self.k = k
+        self.score = np.full((keys, k), np.inf)
+        self.place = np.zeros((keys, k), np.int64)
+        self.value = np.zeros((keys, k), np.float32)
+        self.window = np.zeros((keys, k, width), np.float16)
+
+    def offer(
+        self,
+        key: np.ndarray,
+        score: np.ndarray,
+        place: np.ndarray,
+        value: np.ndarray,
+        windows: Callable[[np.ndarray], np.ndarray],
+    ) -> None:
+        """Keep those of n new firings that belong to the lowest k of their key.
+
+        Args:
+            key: [n] int64.
+            score: [n] float64, finite.
+            place: [n] int64.
+            value: [n] float32.
+            windows: gives the windows of some of them, by ascending index.
+        """
+        if not self.k:
+            return
+        lower = np.flatnonzero(score < self.score[key, -1])
+        order, _ = lowest_of_each(key[lower], score[lower], place[lower], self.k)
+        new = np.sort(lower[order])
+        keys = np.unique(key[new])
+        there = np.isfinite(self.score[keys])
+        both = {
+            name: np.concatenate([getattr(self, name)[keys][there], of])
+            for name, of in zip(
+                NAMES, (score[new], place[new], value[new], windows(new)), strict=True
+            )
+        }
+        owner = np.concatenate([np.repeat(keys, there.sum(1)), key[new]])
+        order, rank = lowest_of_each(owner, both["score"], both["place"], self.k)
+        for name in NAMES:
+            getattr(self, name)[owner[order], rank] = both[name][order]
+
+
+def lowest_of_each(
+    key: np.ndarray, score: np.ndarray, place: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the k lowest of each key, by key and score, of equal scores by place; and the rank
+    of each among those of its key."""
+    order = np.lexsort((place, score, key))
+    rank = np.arange(len(order)) - np.searchsorted(key[order], key[order])
+    return order[rank < k], rank[rank < k]
+
+
+# Bins of one sign; a power of two.
+BINS = 64
+
+# Exponent of a range that has no value.
+EMPTY = -(2**14)
+
+
+class Bins:
+    """Counts of sizes |z| > 0 of H latents by sign. More than half of the bins are in use.
+
+    Args:
+        largest: [2, H] float, the largest size of either sign, positive before negative; 0 for
+            none.
+
+    Attributes:
+        exponents: [2, H] int16; bins cover [0, 2 ** exponent). `EMPTY` where there is no size.
+        counts: [2, H, BINS] int64. A bin holds its lower edge.
+    """
+
+    def __init__(self, largest: np.ndarray) -> None:
+        self.exponents = np.where(largest > 0, np.frexp(largest)[1], EMPTY).astype(np.int16)
+        self.counts = np.zeros((*largest.shape, BINS), np.int64)
+
+    def parts(self, side: np.ndarray, latent: np.ndarray, size: np.ndarray, n: int) -> np.ndarray:
+        """[m] int64, which of n equal parts of its range each size is in.
+
+        Args:
+            side: [m] int, 0 for positive.
+            latent: [m] int.
+            size: [m] float, inside the range of its latent and side.
+            n: number of parts, a power of two.
+        """
+        share = np.ldexp(size.astype(np.float64), -self.exponents[side, latent].astype(np.int32))
+        found: np.ndarray = (share * n).astype(np.int64).clip(max=n - 1)
+        return found
+
+    def add(self, side: np.ndarray, latent: np.ndarray, size: np.ndarray) -> None:
+        """Count sizes that are inside the ranges."""
+        width = self.counts.shape[1]
+        flat = (side * width + latent) * BINS + self.parts(side, latent, size, BINS)
+        self.counts += np.bincount(flat, minlength=self.counts.size).reshape(self.counts.shape)
+
 
 # Equal parts of the range of `Bins` from which firings are drawn; more than half are in
 # use, and the largest activation is in the last of these.
@@ -110,9 +226,10 @@ def profile_latents(
         ValueError: store and contexts do not belong together.
     """
     width, around = autoencoder.width, 2 * keep.window + 1
+    rows = partial(_rows, autoencoder, store, hookpoint, device)
     firings, largest, done = None, np.zeros((2, width), np.float32), 0
     for block in store.blocks:
-        for x in _rows(autoencoder, store, hookpoint, block, device):
+        for x in rows(block):
             part, sizes = _sums(autoencoder, x)
             firings = part if firings is None else firings + part
             largest = np.maximum(largest, sizes)
@@ -123,17 +240,18 @@ def profile_latents(
     strongest = Lowest(2 * width, keep.top, around)
     drawn = Lowest(2 * width * INTERVALS, keep.samples, around)
     for block in store.blocks:
-        found = _firings_of(autoencoder, store, hookpoint, tokens, block, device)
-        if len(found.latent):
-            bins.add(found.side, found.latent, np.abs(found.value))
-            _keep_strongest(strongest, found, keep)
-            _draw(drawn, bins, found, keep)
+        places = places_of_rows(store, tokens, block)
+        firing = _firings_of(autoencoder, rows(block), places, tokens.context_length)
+        if len(firing.latent):
+            bins.add(firing.side, firing.latent, np.abs(firing.value))
+            _keep_strongest(strongest, firing, keep)
+            _draw(drawn, bins, firing, keep)
         progress(done := done + store.config.rows_per_block)
     return Profiles(done // 2, firings, bins, strongest, drawn)
 
 
 def _rows(
-    autoencoder: Autoencoder, store: Store, hookpoint: str, block: int, device: torch.device | str
+    autoencoder: Autoencoder, store: Store, hookpoint: str, device: torch.device | str, block: int
 ) -> Iterator[Tensor]:
     """Rows of a block on a device, at unit mean square, as many as are encoded together."""
     per_block = store.config.chunks_per_block
@@ -154,26 +272,21 @@ def _sums(autoencoder: Autoencoder, x: Tensor) -> tuple[Firings, np.ndarray]:
 
 
 def _firings_of(
-    autoencoder: Autoencoder,
-    store: Store,
-    hookpoint: str,
-    tokens: TokenStore,
-    block: int,
-    device: torch.device | str,
+    autoencoder: Autoencoder, batches: Iterator[Tensor], places: np.ndarray, length: int
 ) -> _Block:
-    """Every firing in a block."""
+    """Every firing in a block, whose rows lie at these places in contexts of this length."""
     parts, at = [], 0
     with torch.inference_mode():
-        for x in _rows(autoencoder, store, hookpoint, block, device):
+        for x in batches:
             z = autoencoder.code(x)
             at_row, of_latent = z.nonzero(as_tuple=True)
             found = at_row + at, of_latent, z[at_row, of_latent].float()
             parts.append([part.cpu().numpy() for part in found])
             at += len(x)
     row, latent, value = (np.concatenate(column) for column in zip(*parts, strict=True))
-    place = places_of_rows(store, tokens, block)[row]
+    place = places[row]
     order = np.lexsort((place, latent))
-    return _Block(latent[order], place[order], value[order], tokens.context_length)
+    return _Block(latent[order], place[order], value[order], length)
 
 
 def _keep_strongest(strongest: Lowest, found: _Block, keep: Keep) -> None:

@@ -1,4 +1,9 @@
-"""The training loop of one autoencoder."""
+"""The training loop of one autoencoder.
+
+A finished run may have a moving average of its parameters in their place.
+arXiv 2406.04093 evaluates such an average, with a decay of 0.999. It is corrected for its start: at
+step n the parameters weigh (1 - decay) / (1 - decay^n), so that the initial ones do not count.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +26,10 @@ from sagsae.training.history import History
 from sagsae.training.optimiser import fastest_step, optimiser
 from sagsae.training.recipe import Recipe
 from sagsae.training.step import Terms, products_dtype, weighted_sum
-from sagsae.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
     from sagsae.activations.rows import Stream
+from collections.abc import Mapping
 
 # Numbers of dead latents that are listed at least, where there are any.
 LEAST_LISTED = 64
@@ -298,3 +303,37 @@ def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class WeightAverage:
+    """The average of some parameters over the steps.
+
+    Args:
+        params: By name; read by `add`, written by `replace`.
+        decay: Weight of what was before; 0 for no average.
+    """
+
+    def __init__(self, params: dict[str, Tensor], decay: float):
+        self._params, self._decay = params, decay
+        self._average = {name: torch.zeros_like(value) for name, value in params.items() if decay}
+
+    def add(self, step: int) -> None:
+        """Take in the parameters after a step, counted from zero."""
+        share = (1 - self._decay) / (1 - self._decay ** (step + 1))
+        for name, value in self._average.items():
+            value.lerp_(self._params[name], share)
+
+    def replace(self) -> bool:
+        """Give the parameters their averages; whether there are such."""
+        for name, value in self._average.items():
+            self._params[name].copy_(value)
+        return bool(self._average)
+
+    def state(self) -> dict[str, Tensor]:
+        """What `load_state` continues from."""
+        return {f"average.{name}": value for name, value in self._average.items()}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from `state`; other tensors are not looked at."""
+        for name, value in self.state().items():
+            value.copy_(tensors[name])

@@ -10,9 +10,8 @@ from sagsae.autoencoders.registry import GATED, of_family
 from sagsae.autoencoders.weights import class_of
 from sagsae.evaluation.loss_recovered import Contexts
 from sagsae.evaluation.metrics import evaluate_reconstruction
-from sagsae.evaluation.steering.dial import steer
+from sagsae.evaluation.steering.dial import Steering, steer
 from sagsae.evaluation.steering.directions import Arms, random_directions
-from sagsae.evaluation.steering.passes import Steering
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.optimiser import CpuOptimiser
 from sagsae.training.trainer import Interrupted, Trainer

@@ -27,9 +27,8 @@ from sagsae.activations.transfers import SideStream
 from sagsae.autoencoders.registry import VARIANTS, K
 from sagsae.autoencoders.weights import build
 from sagsae.evaluation.calibration import Firings
-from sagsae.evaluation.loss_recovered import Contexts, SummedLoss, spliced_losses
+from sagsae.evaluation.loss_recovered import Contexts, SummedLoss, reconstruction, spliced_losses
 from sagsae.evaluation.metrics import accumulate
-from sagsae.evaluation.replacements import reconstruction
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.history import History
 from sagsae.training.recipe import Recipe

@@ -36,7 +36,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_a_name_appears_when_the_content_is_on_the_disk(kind: str, tmp_path: Path) -> None:
+def test_a_name_appears_when_the_content_is_on_the_disk(kind, tmp_path):
     with watched_disk(tmp_path) as disk:
         WRITERS[kind](tmp_path / "file")
     assert disk.at("file") == set()
@@ -48,7 +48,7 @@ PROFILES = [{}, {"profile": "disk"}, {"dtype": "float32"}]
 
 @pytest.mark.parametrize("sharded", [False, True])
 @pytest.mark.parametrize("changes", PROFILES)
-def test_a_store_step_by_step(tmp_path: Path, changes: dict, sharded: bool) -> None:
+def test_a_store_step_by_step(tmp_path, changes, sharded):
     """Each step begins when what it relies on is on the disk: arrays, chunks, commits, the seal."""
     config = small_config(n_blocks=2, sharded=sharded, **changes)
     with watched_disk(tmp_path) as disk, StoreWriter(tmp_path / "s", config) as writer:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-from pathlib import Path
 
 import pytest
 
@@ -21,7 +20,7 @@ def refuse(number: int):
     return call
 
 
-def test_writers_of_one_process_id_do_not_share_a_temporary_file(tmp_path: Path) -> None:
+def test_writers_of_one_process_id_do_not_share_a_temporary_file(tmp_path):
     """Containers that share a volume count their processes alike."""
     with whole_file(tmp_path / "a") as one, whole_file(tmp_path / "a") as other:
         one.write_bytes(b"first")
@@ -30,9 +29,7 @@ def test_writers_of_one_process_id_do_not_share_a_temporary_file(tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_file_system_without_locks_says_what_to_do(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
+def test_a_file_system_without_locks_says_what_to_do(tmp_path, monkeypatch, number):
     monkeypatch.setattr(fcntl, "flock", refuse(number))
     lock = FileLock(tmp_path / ".lock")
     with pytest.raises(OSError, match=r"refuses locks .* choose a folder on") as caught:

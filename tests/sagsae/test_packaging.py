@@ -26,6 +26,7 @@ USED_WITHOUT_IMPORT = {
     "accelerate": "Transformers opens no GGUF file without it",
     "sqlalchemy": "MLflow keeps runs in a local database with it",
     "alembic": "MLflow makes that database with it",
+    "tensorboard": "PyTorch writes the files of TensorBoard with it",
 }
 TRACKERS = ["wandb", "tensorboard", "mlflow"]
 """Extras of which a study needs those that its configuration asks for."""

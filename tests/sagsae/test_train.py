@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 import sagsae
-from sagsae.activations.rows import TensorStream
 from sagsae.autoencoders.registry import VARIANTS, K
 from sagsae.autoencoders.weights import build
 from sagsae.evaluation.metrics import evaluate_reconstruction
@@ -62,15 +62,6 @@ def test_a_second_ctrl_c_raises_and_kills_nobody(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_rows_in_memory_are_permuted_once_an_epoch(monkeypatch):
-    draw, drawn = np.random.default_rng, []
-    monkeypatch.setattr("numpy.random.default_rng", lambda seed: drawn.append(seed) or draw(seed))
-    stream = TensorStream(torch.arange(100.0)[:, None], 30, 5)
-    for _ in range(10):
-        next(stream)
-    assert drawn == [[5, 0], [5, 1], [5, 2]]
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_codes_of_contexts_are_those_of_their_positions(name):
     sae, x = trained(name), sparse_rows(60, 1)
@@ -111,33 +102,44 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def stopped(rows, path, **changes):
-    """Leaves a checkpoint of step 6 of 10."""
+def data_of(kind: str, folder: Path) -> sagsae.Store | torch.Tensor:
+    """Rows and stores, others of the same number, scale and configuration, and a smaller store."""
+    rows = sparse_rows(6400, 0)
+    if "rows" in kind:
+        return {"rows": rows, "negative rows": -rows, "turned rows": rows.flip(1)}[kind]
+    how = {"store": {}, "negative store": {"sign": -1.0}, "small store": {"blocks": 2}}[kind]
+    return sparse_store(folder / kind, 0, **how)
 
-    def stop(step: int, row: dict[str, float]) -> None:
-        signal.raise_signal(signal.SIGINT)
 
+@pytest.mark.parametrize(
+    ("first", "second", "changes", "message"),
+    [
+        ("rows", "negative rows", {}, "sha256: "),
+        ("rows", "turned rows", {}, "sha256: "),
+        ("rows", "rows", {"seed": 1}, "seed: 0 -> 1"),
+        ("store", "negative store", {}, "store: "),
+        ("store", "small store", {}, r"scale: .* -> "),
+        ("store", "store", {"k": 8}, "k: 2 -> 8"),
+        ("store", "store", {"learning_rate": 1e-5}, "learning_rate: 0.003 -> 1e-05"),
+        ("store", "store", {"encoder_input": "plain"}, "encoder_input: None -> plain"),
+        ("store", "store", {"seed": 1}, "seed: 0 -> 1"),
+        ("store", "store", {"group_chunks": 2}, "group_chunks: 16 -> 2"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, first, second, changes, message):
+    """Tensors of the two have the same names, and mostly the same shapes."""
+    path = tmp_path / "c"
+    run = {"k": 2, "tokens": 640, "checkpoint": path, "dead_window_tokens": 640, **HOW}
     with pytest.raises(Interrupted):
-        sagsae.train(rows, "gated", 48, lam=0.02, checkpoint=path, progress=stop, **HOW | changes)
-
-
-@pytest.mark.parametrize("other", [lambda x: -x, lambda x: x.flip(1)])
-def test_a_checkpoint_does_not_go_on_with_other_rows(other, tmp_path):
-    """Of the same number and scale."""
-    rows, path = sparse_rows(6400, 0), tmp_path / "c"
-    stopped(rows, path)
+        sagsae.train(data_of(first, tmp_path), "topk", 48, progress=stop, **run)
     kept = path.read_bytes()
-    with pytest.raises(ValueError, match="belongs to another run"):
-        sagsae.train(other(rows), "gated", 48, lam=0.02, checkpoint=path, **HOW)
+    with pytest.raises(ValueError, match=message):
+        sagsae.train(data_of(second, tmp_path), "topk", 48, **run | changes)
     assert path.read_bytes() == kept
-    sagsae.train(rows, "gated", 48, lam=0.02, checkpoint=path, **HOW)
 
 
-def test_a_checkpoint_does_not_go_on_with_another_store_of_one_configuration(tmp_path):
-    stopped(sparse_store(tmp_path / "one", 0), tmp_path / "c")
-    other = sparse_store(tmp_path / "other", 0, sign=-1)
-    with pytest.raises(ValueError, match="store: "):
-        sagsae.train(other, "gated", 48, lam=0.02, checkpoint=tmp_path / "c", **HOW)
+def stop(step: int, row: dict[str, float]) -> None:
+    signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.parametrize("kind", ["autoencoder", "notes", "empty", "folder"])

@@ -28,9 +28,8 @@ from pipeline.study.cell import SweepKey
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
-from sagsae.comparison.frontiers import Floats
 from sagsae.comparison.ranking import mean_rank, pooled, read_at, standings
-from sagsae.comparison.sweeps import Sweep
+from sagsae.comparison.sweeps import Floats, Sweep
 
 PLACE = ["recipe", "model", "hookpoint", "l0"]
 # Columns before and after those of probes.

@@ -22,9 +22,9 @@ from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
 from sagsae.comparison.dominance import dominance, overlap
-from sagsae.comparison.frontiers import Floats
 from sagsae.comparison.ranking import read_at, sign_test
 from sagsae.comparison.sign_rates import holm, mean_difference, sign_rate
+from sagsae.comparison.sweeps import Floats
 
 NO_RANGE = "no shared range"
 VERDICTS = {True: "yes", False: "no", None: NO_RANGE}

@@ -83,7 +83,7 @@ def poles_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
     """One row per two-sided cell. ``latents`` are those that are two-sided on the rows of the run;
     of these are ``both``, ``one`` and ``neither``, see ``sagsae.Poles``. Columns ``one_sided_...``
     are of the one-sided cell, whose pairs are as in
-    ``sagsae.evaluation.signs.poles.SignedPairs``."""
+    ``sagsae.evaluation.signs.SignedPairs``."""
     for run in runs:
         known = {signed.cell: _named(signed) for signed in run.cells}
         for poles in run.poles:
@@ -98,7 +98,7 @@ def poles_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
 
 @STARTS.made_from("signs")
 def starts_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
-    """One row per cell that is not collapsed, see ``sagsae.evaluation.signs.starts``: ``dead`` is
+    """One row per cell that is not collapsed, see ``sagsae.evaluation.signs``: ``dead`` is
     the share of all its latents."""
     for run in runs:
         for signed in run.cells:

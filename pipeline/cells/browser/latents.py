@@ -19,10 +19,8 @@ from pipeline.study.dial import LATENT, DialRun, Direction
 from pipeline.study.metrics import CellMetrics
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.gate import GatedAutoencoder
-from sagsae.evaluation.bins import BINS
-from sagsae.evaluation.lowest import Lowest
-from sagsae.evaluation.profiles import INTERVALS, Keep, Profiles
+from sagsae.autoencoders.gated import GatedAutoencoder
+from sagsae.evaluation.profiles import BINS, INTERVALS, Keep, Lowest, Profiles
 from sagsae.evaluation.steering.promoted import Promoted
 
 LATENTS_PER_FILE = 64

@@ -29,9 +29,14 @@ from torch import Tensor
 
 from sagsae.activations.cpu_products import threads_of_torch
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.evaluation.lowest import lowest_of_each
-from sagsae.evaluation.probing.probes import CodeProbes, DenseProbe, most_different
-from sagsae.evaluation.probing.sides import SideCodes, decoder_of_sides
+from sagsae.evaluation.probing.probes import (
+    CodeProbes,
+    DenseProbe,
+    SideCodes,
+    decoder_of_sides,
+    most_different,
+)
+from sagsae.evaluation.profiles import lowest_of_each
 
 # Gain of F1 that another main side must bring; their largest number (SAEBench's defaults).
 JUMP, MOST_MAIN = 0.03, 10

@@ -21,12 +21,12 @@ from sagsae.evaluation.probing.absorption import LEAST_F1, Absorption, absorptio
 from sagsae.evaluation.probing.probes import (
     CodeProbes,
     DenseProbe,
+    SideCodes,
     SparseProbe,
     Task,
     dense_probe,
     neuron_probe,
 )
-from sagsae.evaluation.probing.sides import SideCodes
 
 # Rows that are sent to a device at once.
 ROWS = 8192

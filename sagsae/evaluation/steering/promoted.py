@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sagsae.evaluation.heads import trunk_output
+from sagsae.evaluation.resume import trunk_output
 
 # Logits that are held together: directions times the vocabulary.
 LOGITS_AT_ONCE = 2**26

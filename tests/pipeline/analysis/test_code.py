@@ -37,7 +37,7 @@ def test_it_has_all_that_an_import_of_the_analysis_loads():
         ("pipeline/study/scope.py", True),
         ("pipeline/study/settings.py", True),
         ("pipeline/analysis/page.py", True),
-        ("sagsae/comparison/frontiers.py", True),
+        ("sagsae/comparison/sweeps.py", True),
         ("pipeline/cells/train.py", False),
         ("pipeline/tools/verify.py", False),
     ],

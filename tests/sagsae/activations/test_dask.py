@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
-from pathlib import Path
 
 import dask.array as da
 import numpy as np
@@ -15,8 +13,6 @@ import xarray
 from sagsae.activations.layout import StoreError
 from sagsae.activations.store import Store
 
-MakeStore = Callable[..., Path]
-
 
 def rows_of(store: Store, name: str) -> np.ndarray:
     """All rows as float32, read chunk by chunk."""
@@ -25,7 +21,7 @@ def rows_of(store: Store, name: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("changes", [{}, {"profile": "disk"}, {"dtype": "float32"}])
-def test_lazy_rows_are_the_rows(make_store: MakeStore, changes: dict) -> None:
+def test_lazy_rows_are_the_rows(make_store, changes):
     store = Store.open(make_store(**changes))
     lazy = store.dask("resid")
     assert isinstance(lazy, da.Array)
@@ -37,7 +33,7 @@ def test_lazy_rows_are_the_rows(make_store: MakeStore, changes: dict) -> None:
         store.dask("mlp_out")
 
 
-def test_only_what_is_asked_for_is_read(make_store: MakeStore) -> None:
+def test_only_what_is_asked_for_is_read(make_store):
     path = make_store()
     lazy = Store.open(path).dask("attn")
     (path / "data.zarr/attn/c.6.0").unlink()
@@ -46,7 +42,7 @@ def test_only_what_is_asked_for_is_read(make_store: MakeStore) -> None:
         lazy[:97].compute()
 
 
-def test_a_store_travels_to_another_process(make_store: MakeStore) -> None:
+def test_a_store_travels_to_another_process(make_store):
     store = Store.open(make_store(profile="disk"))
     again = pickle.loads(pickle.dumps(store))
     assert again.digest() == store.digest()
@@ -56,7 +52,7 @@ def test_a_store_travels_to_another_process(make_store: MakeStore) -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"profile": "disk"}, {"dtype": "float32"}])
 @pytest.mark.parametrize("sharded", [False, True])
-def test_xarray_opens_a_store(make_store: MakeStore, changes: dict, sharded: bool) -> None:
+def test_xarray_opens_a_store(make_store, changes, sharded):
     widths = {"attn": 12, "resid": 12}
     store = Store.open(make_store(hookpoints=widths, sharded=sharded, **changes))
     found = xarray.open_zarr(store.path / "data.zarr", consolidated=False)

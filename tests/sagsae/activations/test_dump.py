@@ -16,14 +16,12 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 import sagsae
-from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.dump import DumpProgress, dump_activations
 from sagsae.activations.hookpoints import default_hookpoints, splice
 from sagsae.activations.layout import StoreError
-from sagsae.activations.reading import DumpSettings, contexts_per_block
-from sagsae.activations.store import Store
+from sagsae.activations.reading import DumpSettings, contexts_per_block, kept_mask, load_calibration
+from sagsae.activations.store import Store, verify_store
 from sagsae.activations.tokens import TokenStore
-from sagsae.activations.verify import verify_store
 from sagsae.files import signed_json
 from tests.sagsae.evaluation.samples import tiny_model
 
@@ -61,7 +59,7 @@ def amplify(factors: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda x: x * factors[: x.shape[0], : x.shape[1], None]
 
 
-def test_rows_are_the_models_activations(model: PreTrainedModel, tmp_path: Path) -> None:
+def test_rows_are_the_models_activations(model, tmp_path):
     tokens = enough_tokens()
     store = Store.open(dump(model, tmp_path, max_norm_ratio=1e9))
     states = hidden_states(model, tokens.input_ids, 1)
@@ -81,7 +79,7 @@ def test_rows_are_the_models_activations(model: PreTrainedModel, tmp_path: Path)
     assert store.dropped["norm"] == 0
 
 
-def test_massive_tokens_of_any_hookpoint_are_dropped(tmp_path: Path) -> None:
+def test_massive_tokens_of_any_hookpoint_are_dropped(tmp_path):
     model = tiny_model("smollm3")
     point = default_hookpoints("smollm3", 1)["mlp_out"]
     factors = torch.ones(4, LENGTH)
@@ -102,7 +100,7 @@ def test_massive_tokens_of_any_hookpoint_are_dropped(tmp_path: Path) -> None:
         assert store.statistics(name).max_norm <= 10 * medians[name] * 1.01
 
 
-def test_kept_mask() -> None:
+def test_kept_mask():
     x = torch.ones(2, 4, 9)  # norms 3
     y = torch.ones(2, 4, 4)  # norms 2
     y[1, 2] *= 6.0
@@ -117,7 +115,7 @@ def test_kept_mask() -> None:
 
 
 @pytest.mark.parametrize("blocks", [1, 3])
-def test_non_finite_activations_stop_the_dump(tmp_path: Path, blocks: int) -> None:
+def test_non_finite_activations_stop_the_dump(tmp_path, blocks):
     """The thread's error reaches the caller, from the last block and from one before."""
     model = tiny_model("smollm3")
     point = default_hookpoints("smollm3", 1)["attn"]
@@ -136,7 +134,7 @@ def test_non_finite_activations_stop_the_dump(tmp_path: Path, blocks: int) -> No
 
 
 @pytest.mark.slow
-def test_everything_that_matters_is_in_the_name(tmp_path: Path) -> None:
+def test_everything_that_matters_is_in_the_name(tmp_path):
     model = tiny_model("gpt_neox")
     changes: list[dict] = [
         {},
@@ -150,7 +148,7 @@ def test_everything_that_matters_is_in_the_name(tmp_path: Path) -> None:
     assert len({dump(model, tmp_path, **change) for change in changes}) == len(changes)
 
 
-def test_a_finished_dump_runs_the_model_no_more(tmp_path: Path) -> None:
+def test_a_finished_dump_runs_the_model_no_more(tmp_path):
     model = tiny_model("smollm3")
     progress: list[DumpProgress] = []
     path = dump(model, tmp_path, progress=progress.append)
@@ -164,7 +162,7 @@ def test_a_finished_dump_runs_the_model_no_more(tmp_path: Path) -> None:
     assert contents(path) == before
 
 
-def test_a_dump_of_fewer_rows_takes_the_first_of_a_longer_store(tmp_path: Path) -> None:
+def test_a_dump_of_fewer_rows_takes_the_first_of_a_longer_store(tmp_path):
     model, tokens = tiny_model("smollm3"), enough_tokens()
     path = dump(model, tmp_path, tokens=tokens)
     before, fewer = contents(path), tokens.first(2 * contexts_per_block(ROWS, LENGTH, 0.2))
@@ -173,7 +171,7 @@ def test_a_dump_of_fewer_rows_takes_the_first_of_a_longer_store(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_a_lost_or_damaged_calibration_is_computed_again(tmp_path: Path, sealed: bool) -> None:
+def test_a_lost_or_damaged_calibration_is_computed_again(tmp_path, sealed):
     model = tiny_model("smollm3")
     path = dump(model, tmp_path)
     sound, file = contents(path), path / "calibration.json"
@@ -197,7 +195,7 @@ def test_a_lost_or_damaged_calibration_is_computed_again(tmp_path: Path, sealed:
 
 
 @pytest.mark.slow
-def test_killed_dumps_resume_to_the_same_bytes(tmp_path: Path) -> None:
+def test_killed_dumps_resume_to_the_same_bytes(tmp_path):
     here, kills = Path(__file__).parent, 8
     paths = [str(here), str(Path(sagsae.__file__).parents[1])]
     process = subprocess.run(

@@ -11,9 +11,8 @@ from activation_samples import write_store as write
 from test_dump import BLOCKS, dump
 
 from sagsae.activations.layout import StoreError
-from sagsae.activations.store import Store
+from sagsae.activations.store import Store, verify_store
 from sagsae.activations.stream import ActivationStream
-from sagsae.activations.verify import verify_store
 from sagsae.activations.writer import StoreWriter
 from tests.sagsae.evaluation.samples import tiny_model
 
@@ -30,7 +29,7 @@ def grow(path: Path, blocks: int, **changes: object) -> None:
 
 
 @KINDS
-def test_a_store_grows_and_no_block_is_written_again(tmp_path: Path, changes: dict) -> None:
+def test_a_store_grows_and_no_block_is_written_again(tmp_path, changes):
     path = tmp_path / "grown"
     grow(path, 2, **changes)
     before, old = times(path), Store.open(path)
@@ -45,7 +44,7 @@ def test_a_store_grows_and_no_block_is_written_again(tmp_path: Path, changes: di
 
 
 @KINDS
-def test_the_first_rows_are_a_store_of_that_size(tmp_path: Path, changes: dict) -> None:
+def test_the_first_rows_are_a_store_of_that_size(tmp_path, changes):
     grow(tmp_path / "large", 5, **changes)
     grow(tmp_path / "small", 3, **changes)
     part, small = Store.open(tmp_path / "large", rows=192), Store.open(tmp_path / "small")
@@ -62,7 +61,7 @@ def test_the_first_rows_are_a_store_of_that_size(tmp_path: Path, changes: dict) 
         part.read_chunk("attn", 12)
 
 
-def test_readers_of_the_old_rows_are_not_disturbed(tmp_path: Path) -> None:
+def test_readers_of_the_old_rows_are_not_disturbed(tmp_path):
     path = tmp_path / "s"
     grow(path, 2)
     digest = Store.open(path).digest()
@@ -77,7 +76,7 @@ def test_readers_of_the_old_rows_are_not_disturbed(tmp_path: Path) -> None:
     assert verify_store(path) == []
 
 
-def test_a_seal_ends_where_a_block_is_missing(tmp_path: Path) -> None:
+def test_a_seal_ends_where_a_block_is_missing(tmp_path):
     """A dump of four blocks was killed with one gap; one of two blocks seals the two."""
     path, config = tmp_path / "s", small_config(n_blocks=4)
     with StoreWriter(path, config) as writer:
@@ -89,7 +88,7 @@ def test_a_seal_ends_where_a_block_is_missing(tmp_path: Path) -> None:
     assert contents(path) == contents(write(tmp_path / "t", config))
 
 
-def test_growing_reads_no_sealed_chunk_again(tmp_path: Path) -> None:
+def test_growing_reads_no_sealed_chunk_again(tmp_path):
     """What was verified is trusted until somebody reads it; then its damage shows as ever."""
     path = tmp_path / "s"
     grow(path, 2)
@@ -106,7 +105,7 @@ def test_growing_reads_no_sealed_chunk_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_dump_grows_by_forward_passes_over_the_new_contexts_alone(tmp_path: Path) -> None:
+def test_a_dump_grows_by_forward_passes_over_the_new_contexts_alone(tmp_path):
     model, seen = tiny_model("smollm3"), []
     path = dump(model, tmp_path / "a", n_blocks=1)
     commit = (path / "commits/000000.json").stat().st_mtime_ns

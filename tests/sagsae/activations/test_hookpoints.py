@@ -34,7 +34,7 @@ def logits_of(model: PreTrainedModel, input_ids: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("layer", range(LAYERS - 1))
-def test_resid_is_the_hidden_state(model: PreTrainedModel, input_ids: Tensor, layer: int) -> None:
+def test_resid_is_the_hidden_state(model, input_ids, layer):
     got = captured_at(model, input_ids, layer)["resid"]
     with torch.no_grad():
         states = model(input_ids=input_ids, output_hidden_states=True).hidden_states
@@ -43,9 +43,7 @@ def test_resid_is_the_hidden_state(model: PreTrainedModel, input_ids: Tensor, la
     assert not torch.equal(got, states[layer])
 
 
-def test_block_output_is_input_plus_attention_plus_mlp(
-    model: PreTrainedModel, input_ids: Tensor
-) -> None:
+def test_block_output_is_input_plus_attention_plus_mlp(model, input_ids):
     before = captured_at(model, input_ids, 1)["resid"]
     got = captured_at(model, input_ids, 2)
     torch.testing.assert_close(got["resid"], before + got["attn"] + got["mlp_out"])
@@ -53,9 +51,7 @@ def test_block_output_is_input_plus_attention_plus_mlp(
         assert got[name].abs().max() > 1e-2, "the sum would hold without this term"
 
 
-def test_capture_leaves_no_hooks_and_forgets_the_last_pass(
-    model: PreTrainedModel, input_ids: Tensor
-) -> None:
+def test_capture_leaves_no_hooks_and_forgets_the_last_pass(model, input_ids):
     with capture(model, points(model, 1)) as captured:
         run_captured(model, input_ids)
         run_captured(model, input_ids[:2])
@@ -66,9 +62,7 @@ def test_capture_leaves_no_hooks_and_forgets_the_last_pass(
 
 
 @pytest.mark.parametrize("name", ["mlp_out", "attn", "resid"])
-def test_splicing_identity_is_bit_exact_and_zeros_are_not(
-    model: PreTrainedModel, input_ids: Tensor, name: str
-) -> None:
+def test_splicing_identity_is_bit_exact_and_zeros_are_not(model, input_ids, name):
     clean = logits_of(model, input_ids)
     with splice(model, points(model, 2)[name], lambda x: x.clone()):
         assert torch.equal(logits_of(model, input_ids), clean)
@@ -77,7 +71,7 @@ def test_splicing_identity_is_bit_exact_and_zeros_are_not(
     assert torch.equal(logits_of(model, input_ids), clean)
 
 
-def test_tuple_and_plain_outputs_are_the_same_to_the_caller(input_ids: Tensor) -> None:
+def test_tuple_and_plain_outputs_are_the_same_to_the_caller(input_ids):
     class Pair(nn.Module):
         def forward(self, x: Tensor) -> tuple[Tensor, str]:
             return x + 1, "kept"
@@ -102,7 +96,7 @@ def test_tuple_and_plain_outputs_are_the_same_to_the_caller(input_ids: Tensor) -
     assert not out.any()
 
 
-def test_unknown_paths_are_named(model: PreTrainedModel) -> None:
+def test_unknown_paths_are_named(model):
     for path in (points(model, 0)["mlp_out"].module + "x", points(model, LAYERS)["resid"].module):
         with pytest.raises(ValueError, match=f"{path}: .* has no attribute"):
             resolve(model, {"x": Hookpoint("x", path)})

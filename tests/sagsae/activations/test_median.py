@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sagsae.activations.median import geometric_median
-from sagsae.activations.rows import rows_of
+from sagsae.activations.rows import geometric_median, rows_of
 from sagsae.api import opened_trainer
 from sagsae.training.recipe import Recipe
 from tests.pipeline.tiny_study import make_tiny_study

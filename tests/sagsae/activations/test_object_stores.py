@@ -13,11 +13,10 @@ from activation_samples import block_data, contents, small_config, write_store
 
 from sagsae.activations.layout import StoreConfig, StoreError
 from sagsae.activations.storage import Storage, StorageError, storage_at
-from sagsae.activations.store import Store
+from sagsae.activations.store import Store, verify_store
 from sagsae.activations.stream import ActivationStream, iterate
-from sagsae.activations.verify import verify_store
 from sagsae.activations.writer import StoreWriter
-from tests.s3_servers import Proxy, folders, once
+from tests.s3_servers import folders, once
 
 LAYOUTS: list[dict[str, Any]] = [
     {},
@@ -51,9 +50,7 @@ def files(path: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("changes", LAYOUTS)
-def test_objects_rows_and_batches_are_those_of_files(
-    place: Storage, tmp_path: Path, changes: dict
-) -> None:
+def test_objects_rows_and_batches_are_those_of_files(place, tmp_path, changes):
     config = config_of(**changes)
     far = Store.open(str(write_store(place, config)))
     near = Store.open(write_store(tmp_path / "store", config))
@@ -77,7 +74,7 @@ def test_objects_rows_and_batches_are_those_of_files(
     np.testing.assert_array_equal(group["resid"][:], whole)
 
 
-def test_what_a_writer_left_is_finished(place: Storage, tmp_path: Path) -> None:
+def test_what_a_writer_left_is_finished(place, tmp_path):
     """It ended with one block committed and another half written."""
     config = config_of()
     with StoreWriter(place, config) as writer:
@@ -87,7 +84,7 @@ def test_what_a_writer_left_is_finished(place: Storage, tmp_path: Path) -> None:
     assert everything(place) == files(write_store(tmp_path / "store", config))
 
 
-def test_lost_answers_leave_a_whole_store(s3: str, proxy: Proxy, tmp_path: Path) -> None:
+def test_lost_answers_leave_a_whole_store(s3, proxy, tmp_path):
     place, lost = storage_at(f"{s3}/stores/store"), []
     names = ("c.2.0", "commits/000001", "run.json", "SEALED", "zarr.json")
     rules = [once("PUT", name) for name in names]
@@ -103,9 +100,7 @@ def test_lost_answers_leave_a_whole_store(s3: str, proxy: Proxy, tmp_path: Path)
     assert everything(place) == files(write_store(tmp_path / "store", config_of()))
 
 
-def test_a_server_that_is_down_is_no_damage(
-    s3: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_is_down_is_no_damage(s3, proxy, monkeypatch):
     place = storage_at(f"{s3}/stores/store")
     write_store(place, config_of(profile="disk"))
     monkeypatch.setattr("sagsae.activations.storage.RETRIES", 0)
@@ -119,7 +114,7 @@ def test_a_server_that_is_down_is_no_damage(
         verify_store(str(place))
 
 
-def test_damage_is_found_and_mended_block_by_block(place: Storage) -> None:
+def test_damage_is_found_and_mended_block_by_block(place):
     write_store(place, config_of())
     sound = everything(place)
     content = place.read(CHUNK)

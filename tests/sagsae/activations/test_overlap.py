@@ -76,8 +76,8 @@ def slow_disk(monkeypatch: pytest.MonkeyPatch, before: Callable[[int], object]) 
 
 @pytest.mark.parametrize("threads", [2, 4])
 def test_threads_take_turns_at_one_model_while_the_others_write(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: Passes, threads: int
-) -> None:
+    tmp_path, monkeypatch, passes, threads
+):
     """As beside a GPU. The disk takes nothing before each thread has read into its memory."""
     late, made, memory = [], [], BlockReader.memory
     monkeypatch.setattr(dumping, "_copies", lambda model, count: [model])
@@ -88,9 +88,7 @@ def test_threads_take_turns_at_one_model_while_the_others_write(
     assert len(made) == threads
 
 
-def test_an_error_of_a_thread_stops_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: Passes
-) -> None:
+def test_an_error_of_a_thread_stops_the_others(tmp_path, monkeypatch, passes):
     """No thread begins another block."""
     ending = threading.Event()
 
@@ -115,6 +113,6 @@ def test_an_error_of_a_thread_stops_the_others(
 
 
 @pytest.mark.parametrize("threads", [2, 5])
-def test_any_number_of_threads_gives_the_same_bytes(tmp_path: Path, threads: int) -> None:
+def test_any_number_of_threads_gives_the_same_bytes(tmp_path, threads):
     one, more = (contents(fill(tmp_path / str(n), n)) for n in (1, threads))
     assert one == more

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sagsae.activations.storage import Folder, Storage, StorageError, storage_at
-from tests.s3_servers import KEY, SECRET, Proxy, folders
+from tests.s3_servers import KEY, SECRET, folders
 
 
 @pytest.fixture(params=["folder", "objects"])
@@ -21,7 +21,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     return storage_at(request.getfixturevalue("s3")) / "below/it"
 
 
-def test_contents_come_and_go(place: Storage) -> None:
+def test_contents_come_and_go(place):
     assert not place.exists("a/b")
     for look in (place.read, place.size):
         with pytest.raises(FileNotFoundError):
@@ -46,7 +46,7 @@ def test_contents_come_and_go(place: Storage) -> None:
     assert (again.read("d"), str(again)) == (b"x", str(place))
 
 
-def test_where_a_name_leads(tmp_path: Path) -> None:
+def test_where_a_name_leads(tmp_path):
     assert str(storage_at(tmp_path)) == str(tmp_path)
     assert str(storage_at(Folder("x"))) == "x"
     far = storage_at("s3://bucket/a/b/")
@@ -65,13 +65,13 @@ def test_where_a_name_leads(tmp_path: Path) -> None:
         "s3://bucket/a?sesame=1",
     ],
 )
-def test_a_url_of_another_form_is_refused_without_its_text(url: str) -> None:
+def test_a_url_of_another_form_is_refused_without_its_text(url):
     with pytest.raises(ValueError, match="s3://BUCKET/PREFIX") as error:
         storage_at(url)
     assert "sesame" not in str(error.value)
 
 
-def test_no_bucket_and_no_answer(s3: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_bucket_and_no_answer(s3, proxy, monkeypatch):
     for use in (lambda p: p.read("y"), lambda p: p.write("y", b"")):
         with pytest.raises(StorageError, match=r"no-such-bucket/x/y: .*NoSuchBucket"):
             use(storage_at("s3://no-such-bucket/x"))
@@ -81,7 +81,7 @@ def test_no_bucket_and_no_answer(s3: str, proxy: Proxy, monkeypatch: pytest.Monk
         storage_at(s3).read("x")
 
 
-def test_no_secret_is_in_a_message(s3: str) -> None:
+def test_no_secret_is_in_a_message(s3):
     from obstore.exceptions import PermissionDeniedError
 
     text = f"403 Forbidden: <AWSAccessKeyId>{KEY}</AWSAccessKeyId> {SECRET}"
@@ -93,7 +93,7 @@ def test_no_secret_is_in_a_message(s3: str) -> None:
     assert SECRET not in shown
 
 
-def test_without_obstore_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_obstore_the_message_says_what_to_install(monkeypatch):
     for name in [name for name in sys.modules if name.startswith("obstore")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "obstore", None)

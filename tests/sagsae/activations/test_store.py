@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import math
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +11,9 @@ import torch
 from activation_samples import block_data, contents, small_config, write_store
 
 from sagsae.activations.layout import StoreConfig, StoreError, StoreLockedError
-from sagsae.activations.store import Store
+from sagsae.activations.store import Store, verify_store
 from sagsae.activations.stream import iterate
-from sagsae.activations.verify import verify_store
 from sagsae.activations.writer import StoreWriter
-
-MakeStore = Callable[..., Path]
 
 
 def expected_rows(config: StoreConfig, name: str) -> torch.Tensor:
@@ -37,7 +32,7 @@ VARIANTS += [{"profile": "disk", "dtype": "float32"}]
 
 @pytest.mark.parametrize("changes", VARIANTS)
 @pytest.mark.parametrize("sharded", [False, True])
-def test_round_trip(make_store: MakeStore, changes: dict, sharded: bool) -> None:
+def test_round_trip(make_store, changes, sharded):
     changes = changes | {"sharded": sharded}
     store = Store.open(make_store(**changes))
     assert store.config == small_config(**changes)
@@ -54,7 +49,7 @@ def test_round_trip(make_store: MakeStore, changes: dict, sharded: bool) -> None
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
-def test_statistics_against_float64(make_store: MakeStore, changes: dict) -> None:
+def test_statistics_against_float64(make_store, changes):
     store = Store.open(make_store(**changes))
     for name in store.config.hookpoints:
         x = expected_rows(store.config, name).double().numpy()
@@ -68,7 +63,7 @@ def test_statistics_against_float64(make_store: MakeStore, changes: dict) -> Non
     assert store.dropped == {"first_position": 12, "norm": 6}
 
 
-def test_a_row_of_fill_bits_elsewhere_or_zeros_is_stored(tmp_path: Path) -> None:
+def test_a_row_of_fill_bits_elsewhere_or_zeros_is_stored(tmp_path):
     config = small_config(n_blocks=1)
     data = block_data(config, 0)
     data["activations"]["attn"].zero_()
@@ -80,7 +75,7 @@ def test_a_row_of_fill_bits_elsewhere_or_zeros_is_stored(tmp_path: Path) -> None
     assert store.statistics("attn").scale == math.inf
 
 
-def test_unfinished_store_reads_committed_blocks_only(tmp_path: Path) -> None:
+def test_unfinished_store_reads_committed_blocks_only(tmp_path):
     path, config = tmp_path / "s", small_config()
     with StoreWriter(path, config) as writer:
         for block in (2, 0):
@@ -99,7 +94,7 @@ def test_unfinished_store_reads_committed_blocks_only(tmp_path: Path) -> None:
     assert torch.equal(got, torch.cat([want[:64], want[128:192]]))
 
 
-def test_resume_removes_leftovers_and_gives_the_same_bytes(tmp_path: Path) -> None:
+def test_resume_removes_leftovers_and_gives_the_same_bytes(tmp_path):
     path, config = tmp_path / "s", small_config()
     with StoreWriter(path, config) as writer:
         writer.write_block(1, **block_data(config, 1))
@@ -114,7 +109,7 @@ def test_resume_removes_leftovers_and_gives_the_same_bytes(tmp_path: Path) -> No
     assert contents(write_store(path, config)) == contents(write_store(tmp_path / "t", config))
 
 
-def test_another_configuration_is_refused_by_key(make_store: MakeStore) -> None:
+def test_another_configuration_is_refused_by_key(make_store):
     path = make_store()
     before = contents(path)
     other = small_config(seed=8, provenance={"model": {"id": "tiny", "revision": "v2"}})
@@ -126,7 +121,7 @@ def test_another_configuration_is_refused_by_key(make_store: MakeStore) -> None:
     assert contents(path) == before
 
 
-def test_a_lock_of_somebody_else_refuses(make_store: MakeStore) -> None:
+def test_a_lock_of_somebody_else_refuses(make_store):
     path = make_store()
     with (path / ".lock").open("r+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
@@ -140,7 +135,7 @@ def test_a_lock_of_somebody_else_refuses(make_store: MakeStore) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_non_finite_values_are_refused(tmp_path: Path, value: float) -> None:
+def test_non_finite_values_are_refused(tmp_path, value):
     config = small_config()
     data = block_data(config, 1)
     data["activations"]["resid"][37, 3] = value
@@ -151,7 +146,7 @@ def test_non_finite_values_are_refused(tmp_path: Path, value: float) -> None:
         assert writer.pending_blocks() == [0, 1, 2, 3]
 
 
-def test_wrong_shapes_and_names_are_refused(tmp_path: Path) -> None:
+def test_wrong_shapes_and_names_are_refused(tmp_path):
     config = small_config()
     with StoreWriter(tmp_path / "s", config) as writer:
         for change in (
@@ -177,6 +172,6 @@ def test_wrong_shapes_and_names_are_refused(tmp_path: Path) -> None:
         ({"seed": -1}, "seed"),
     ],
 )
-def test_bad_configurations_are_refused(change: dict, message: str) -> None:
+def test_bad_configurations_are_refused(change, message):
     with pytest.raises(ValueError, match=message):
         small_config(**change)

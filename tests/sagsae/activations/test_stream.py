@@ -44,9 +44,7 @@ def take(store: Store, rows: int, batch: int, **settings: int) -> list[int]:
 
 @settings(max_examples=25)
 @given(st.integers(1, 600), st.integers(1, 20), st.integers(1, 3), st.integers(0, 99))
-def test_each_epoch_has_each_row_once(
-    store: Store, batch: int, group_chunks: int, prefetch: int, seed: int
-) -> None:
+def test_each_epoch_has_each_row_once(store, batch, group_chunks, prefetch, seed):
     rows = take(store, 768, batch, seed=seed, group_chunks=group_chunks, prefetch=prefetch)
     epochs = [rows[i : i + 256] for i in (0, 256, 512)]
     for epoch in epochs:
@@ -54,7 +52,7 @@ def test_each_epoch_has_each_row_once(
     assert epochs[0] != epochs[1] != epochs[2]
 
 
-def test_the_order_is_the_documented_one(store: Store) -> None:
+def test_the_order_is_the_documented_one(store):
     expected: list[torch.Tensor] = []
     for epoch in range(2):
         for i, group in enumerate(chunk_groups(store, "attn", 5, epoch, 6)):
@@ -66,9 +64,7 @@ def test_the_order_is_the_documented_one(store: Store) -> None:
 
 @settings(max_examples=20)
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 120), st.integers(1, 20))
-def test_resumed_streams_replay_the_same_batches(
-    store: Store, before: int, elsewhere: int, batch: int, group_chunks: int
-) -> None:
+def test_resumed_streams_replay_the_same_batches(store, before, elsewhere, batch, group_chunks):
     arguments = {"hookpoint": "attn", "batch_size": batch, "seed": 3, "group_chunks": group_chunks}
     with ActivationStream(store, **arguments) as stream:
         list(islice(stream, before))
@@ -83,7 +79,7 @@ def test_resumed_streams_replay_the_same_batches(
     assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
 
 
-def test_a_state_of_another_stream_is_refused(store: Store) -> None:
+def test_a_state_of_another_stream_is_refused(store):
     with ActivationStream(store, "attn", 8, seed=3) as stream:
         state = stream.state()
         for key, value in (("seed", 4), ("group_chunks", 2), ("store", "x"), ("hookpoint", "y")):
@@ -93,7 +89,7 @@ def test_a_state_of_another_stream_is_refused(store: Store) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 16])
-def test_groups_mix_blocks(store: Store, size: int) -> None:
+def test_groups_mix_blocks(store, size):
     for epoch in range(5):
         groups = chunk_groups(store, "attn", 0, epoch, size)
         assert sorted(chunk for group in groups for chunk in group) == list(range(16))
@@ -105,7 +101,7 @@ def test_groups_mix_blocks(store: Store, size: int) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 7, 16, 50, 300])
-def test_iterate_is_every_row_once_in_order(store: Store, batch: int) -> None:
+def test_iterate_is_every_row_once_in_order(store, batch):
     batches = list(iterate(store, "attn", batch))
     assert [len(b) for b in batches[:-1]] == [batch] * (len(batches) - 1)
     assert 1 <= len(batches[-1]) <= batch
@@ -113,7 +109,7 @@ def test_iterate_is_every_row_once_in_order(store: Store, batch: int) -> None:
     assert torch.equal(torch.cat(batches), torch.cat(chunks))
 
 
-def test_a_data_loader_gives_the_same_batches(store: Store) -> None:
+def test_a_data_loader_gives_the_same_batches(store):
     with ActivationStream(store, "attn", 20, seed=0) as stream:
         assert isinstance(stream, IterableDataset)
         got = list(islice(DataLoader(stream, batch_size=None), 20))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from activation_samples import random_tokens
@@ -18,9 +16,7 @@ special = st.sampled_from([None, 1, 2])
 
 
 @given(documents, st.integers(2, 7), special, special)
-def test_packing_is_the_text_in_order(
-    texts: list[list[int]], length: int, start: int | None, separator: int | None
-) -> None:
+def test_packing_is_the_text_in_order(texts, length, start, separator):
     stream = [
         (token, doc)
         for doc, text in enumerate(texts)
@@ -43,7 +39,7 @@ def test_packing_is_the_text_in_order(
     assert list(zip(ids, docs, strict=True)) == stream[: whole * per_window]
 
 
-def test_file_round_trip_is_exact_and_deterministic(tmp_path: Path) -> None:
+def test_file_round_trip_is_exact_and_deterministic(tmp_path):
     tokens = random_tokens(5)
     for name in ("a", "b"):
         save_tokens(tmp_path / "made" / name, tokens)
@@ -69,7 +65,7 @@ def test_file_round_trip_is_exact_and_deterministic(tmp_path: Path) -> None:
         ({}, "sha256"),
     ],
 )
-def test_damaged_files_are_refused(tmp_path: Path, change: dict, message: str) -> None:
+def test_damaged_files_are_refused(tmp_path, change, message):
     arrays = {name: np.zeros((2, 3), np.int32) for name in ("input_ids", "doc_id")} | change
     arrays = {name: array for name, array in arrays.items() if array is not None}
     signed = f'{"0" * 64} {{"vocab_size": 9}}'

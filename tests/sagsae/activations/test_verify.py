@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,14 +12,12 @@ import pytest
 from activation_samples import contents, small_config, write_store
 
 from sagsae.activations.layout import StoreError
-from sagsae.activations.store import Store
+from sagsae.activations.store import Store, verify_store
 from sagsae.activations.stream import ActivationStream
-from sagsae.activations.verify import verify_store
 from sagsae.activations.writer import StoreWriter
 from sagsae.files import read_signed_json, signed_json
 from tests.faults.small_stores import mend
 
-MakeStore = Callable[..., Path]
 CHUNK = "data.zarr/attn/c.6.0"  # of block 1
 LAYOUTS = pytest.mark.parametrize("changes", [{}, {"profile": "disk"}, {"sharded": True}])
 
@@ -43,9 +40,7 @@ def flip_bit(file: Path, at: int) -> None:
 
 @LAYOUTS
 @pytest.mark.parametrize("at", [0, 100, -1])
-def test_a_flipped_bit_is_found_and_its_block_made_anew(
-    make_store: MakeStore, changes: dict, at: int
-) -> None:
+def test_a_flipped_bit_is_found_and_its_block_made_anew(make_store, changes, at):
     path = make_store(**changes)
     sound = contents(path)
     file = CHUNK if "sharded" not in changes else "data.zarr/attn/c.1.0"
@@ -62,9 +57,7 @@ def test_a_flipped_bit_is_found_and_its_block_made_anew(
 
 @pytest.mark.parametrize("changes", [{}, {"profile": "disk"}])
 @pytest.mark.parametrize("seal", [True, False])
-def test_a_file_of_another_size_or_none_is_found_when_read(
-    make_store: MakeStore, changes: dict, seal: bool
-) -> None:
+def test_a_file_of_another_size_or_none_is_found_when_read(make_store, changes, seal):
     """A byte too many does not hide from a compressor either."""
     path = make_store(seal=seal, **changes)
     sound = (path / CHUNK).read_bytes()
@@ -85,7 +78,7 @@ def test_a_file_of_another_size_or_none_is_found_when_read(
         next(stream)
 
 
-def test_a_lost_chunk_reads_as_nan_by_zarr_alone(make_store: MakeStore) -> None:
+def test_a_lost_chunk_reads_as_nan_by_zarr_alone(make_store):
     import zarr
 
     path = make_store(dtype="float32")
@@ -94,7 +87,7 @@ def test_a_lost_chunk_reads_as_nan_by_zarr_alone(make_store: MakeStore) -> None:
     assert np.isnan(rows).all()
 
 
-def test_two_sound_chunks_in_each_others_place(make_store: MakeStore) -> None:
+def test_two_sound_chunks_in_each_others_place(make_store):
     """Each passes its own crc32c; only the commit knows better."""
     path = make_store()
     here, there = path / CHUNK, path / "data.zarr/attn/c.7.0"
@@ -106,7 +99,7 @@ def test_two_sound_chunks_in_each_others_place(make_store: MakeStore) -> None:
         Store.open(path).read_chunk("attn", 6)
 
 
-def test_all_faults_come_together(make_store: MakeStore) -> None:
+def test_all_faults_come_together(make_store):
     path = make_store(seal=False)
     (path / CHUNK).unlink()
     torn = path / "data.zarr/resid/c.15.0"
@@ -125,7 +118,7 @@ def test_all_faults_come_together(make_store: MakeStore) -> None:
 
 
 @pytest.mark.parametrize("file", ["data.zarr/zarr.json", "data.zarr/attn/zarr.json"])
-def test_altered_metadata_is_found_and_written_again(make_store: MakeStore, file: str) -> None:
+def test_altered_metadata_is_found_and_written_again(make_store, file):
     path = make_store()
     sound = contents(path)
     for damaged in (b" " + sound[file], b"{}"):
@@ -135,38 +128,26 @@ def test_altered_metadata_is_found_and_written_again(make_store: MakeStore, file
         assert contents(write_store(path, small_config())) == sound
 
 
-def edit(path: Path) -> None:
-    file = path / "commits/000002.json"
-    file.write_text(file.read_text().replace('"norm": 2', '"norm": 3'))
-
-
-def edit_and_sign(path: Path) -> None:
-    file = path / "commits/000002.json"
+def signed_anew(file):
     value = read_signed_json(file)
     value["crc32c"]["attn"][1] = "00000000"
     file.write_bytes(signed_json(value))
 
 
-def copy_other(path: Path) -> None:
-    shutil.copy(path / "commits/000001.json", path / "commits/000002.json")
+COMMIT_DAMAGE = {
+    "edited": lambda file: file.write_text(file.read_text().replace('"norm": 2', '"norm": 3')),
+    "edited and signed": signed_anew,
+    "of another block": lambda file: shutil.copy(file.with_name("000001.json"), file),
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:200]),
+    "lost": Path.unlink,
+}
 
 
-def cut(path: Path) -> None:
-    file = path / "commits/000002.json"
-    file.write_bytes(file.read_bytes()[:200])
-
-
-def lose(path: Path) -> None:
-    (path / "commits/000002.json").unlink()
-
-
-@pytest.mark.parametrize("damage", [edit, edit_and_sign, copy_other, cut, lose])
-def test_a_damaged_commit_is_refused_and_its_block_made_anew(
-    make_store: MakeStore, damage: Callable[[Path], None]
-) -> None:
+@pytest.mark.parametrize("damage", COMMIT_DAMAGE)
+def test_a_damaged_commit_is_refused_and_its_block_made_anew(make_store, damage):
     path = make_store()
     sound = contents(path)
-    damage(path)
+    COMMIT_DAMAGE[damage](path / "commits/000002.json")
     with pytest.raises(StoreError, match=r"000002\.json|block 2 is not the one") as error:
         Store.open(path)
     assert verify_store(path) == [str(error.value)]
@@ -174,7 +155,7 @@ def test_a_damaged_commit_is_refused_and_its_block_made_anew(
     assert contents(write_store(path, small_config())) == sound
 
 
-def test_a_damaged_seal_is_refused_and_made_anew(make_store: MakeStore) -> None:
+def test_a_damaged_seal_is_refused_and_made_anew(make_store):
     path = make_store()
     sound = contents(path)
     file = path / "SEALED.json"
@@ -190,7 +171,7 @@ def test_a_damaged_seal_is_refused_and_made_anew(make_store: MakeStore) -> None:
 
 
 @pytest.mark.parametrize("seal", [True, False])
-def test_run_json_edited_or_lost(make_store: MakeStore, seal: bool) -> None:
+def test_run_json_edited_or_lost(make_store, seal):
     path = make_store(seal=seal)
     sound, file = contents(path), path / "run.json"
     for damaged in (sound["run.json"].replace(b'"seed": 7', b'"seed": 5'), None):
@@ -204,7 +185,7 @@ def test_run_json_edited_or_lost(make_store: MakeStore, seal: bool) -> None:
         assert contents(write_store(path, small_config(), seal)) == sound
 
 
-def test_no_store_and_one_of_an_older_layout(tmp_path: Path, make_store: MakeStore) -> None:
+def test_no_store_and_one_of_an_older_layout(tmp_path, make_store):
     with pytest.raises(StoreError, match="no activation store"):
         Store.open(tmp_path / "absent")
     path = make_store()

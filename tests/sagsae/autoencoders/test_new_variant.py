@@ -21,7 +21,7 @@ import torch
 
 from sagsae.autoencoders.declaration import COUNT, SIZE, Sides
 from sagsae.autoencoders.dictionary import Dictionary
-from sagsae.autoencoders.gate import GatedAutoencoder
+from sagsae.autoencoders.gated import GatedAutoencoder
 from sagsae.autoencoders.matryoshka import AbsMatryoshka
 from sagsae.autoencoders.ungated import UngatedAutoencoder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sagsae.autoencoders.sparse_product import sparse_product
+from sagsae.autoencoders.dictionary import sparse_product
 
 
 def made(rows: int, share: float, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:

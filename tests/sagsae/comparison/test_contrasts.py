@@ -7,27 +7,7 @@ from dataclasses import replace
 import pytest
 
 from sagsae.comparison.contrasts import contrast, shared_runs
-from sagsae.comparison.sweeps import CellResult, Sweep
-
-Runs = dict[tuple[float, int], tuple[float, float | None]]
-"""(lambda, seed) -> (L0, R2)."""
-
-
-def sweep(runs: Runs, label: str = "A", width: int = 100, dead: float = 0.0) -> Sweep:
-    return Sweep(
-        label=label,
-        width=width,
-        cells=tuple(
-            CellResult(
-                name=f"{label}/lam{lam:g}_seed{seed}",
-                lam=lam,
-                seed=seed,
-                l0=l0,
-                values={"r2": r2, "dead_fraction": dead},
-            )
-            for (lam, seed), (l0, r2) in runs.items()
-        ),
-    )
+from tests.sagsae.comparison.samples import sweep
 
 
 class TestContrast:

@@ -15,21 +15,16 @@ from sagsae.comparison.dead_latents import (
     dead_reduction_at_equal_l0,
     reduction_errors,
 )
-from sagsae.comparison.sweeps import CellResult, Sweep
-from tests.sagsae.comparison.test_dominance import seeded
+from sagsae.comparison.sweeps import Sweep
+from tests.sagsae.comparison.samples import at_lambdas, seeded
+
+UNDEFINED = "dead_fraction is undefined for"
 
 
-def sweep(
-    *points: tuple[float, float | None], width: int = 1000, label: str = "A", start: float = 1.0
-) -> Sweep:
-    """One seed; ``points`` are (L0, dead fraction) at lambdas start, start + 1, ..."""
-    cells = [
-        CellResult(
-            name=f"{label}/{i}", lam=start + i, seed=0, l0=l0, values={"dead_fraction": dead}
-        )
-        for i, (l0, dead) in enumerate(points)
-    ]
-    return Sweep(label=label, width=width, cells=tuple(cells))
+def sweep(*points: tuple[float, float | None], width: int = 1000, **changes) -> Sweep:
+    """One seed; ``points`` are (L0, dead fraction) at lambdas 1, 2, ..."""
+    dead = [share for _, share in points]
+    return at_lambdas([(l0, 0.5) for l0, _ in points], dead=dead, width=width, **changes)
 
 
 def with_ks(one: Sweep) -> Sweep:
@@ -78,8 +73,8 @@ class TestAtEqualL0:
         [
             (sweep((1, 0.1)), sweep((2, 0.1)), "the L0 ranges do not meet"),
             (sweep((0, 0.1)), sweep((2, 0.1)), "the L0 ranges do not meet"),
-            (sweep((1, None)), sweep((1, 0.1)), "dead_fraction is undefined for A/0"),
-            (sweep((1, 0.1)), sweep((1, None), label="B"), "dead_fraction is undefined for B/0"),
+            (sweep((1, None)), sweep((1, 0.1)), f"{UNDEFINED} A/lam1_seed0"),
+            (sweep((1, 0.1)), sweep((1, None), label="B"), f"{UNDEFINED} B/lam1_seed0"),
             (sweep((1, 0.0)), sweep((1, 0.0)), "no dead latents on either side"),
         ],
     )

@@ -12,37 +12,8 @@ from hypothesis import strategies as st
 
 from sagsae.comparison.dead_latents import dead_reduction
 from sagsae.comparison.dominance import bootstrap, dominance, matched, overlap
-from sagsae.comparison.sweeps import CellResult, Sweep
-
-
-def sweep(points, *, label="A", width=100, dead=None, seed=0) -> Sweep:
-    """One seed; ``points`` are (L0, R2), lambdas 1, 2, ... in the order given."""
-    dead = dead or [0.0] * len(points)
-    return Sweep(
-        label=label,
-        width=width,
-        cells=tuple(
-            CellResult(
-                name=f"{label}/lam{i}_seed{seed}",
-                lam=float(i),
-                seed=seed,
-                l0=l0,
-                values={"r2": r2, "dead_fraction": d},
-            )
-            for i, ((l0, r2), d) in enumerate(zip(points, dead, strict=True), start=1)
-        ),
-    )
-
-
-def seeded(*sweeps: Sweep) -> Sweep:
-    """Several one-seed sweeps as the seeds of one."""
-    cells = tuple(
-        CellResult(name=f"{cell.name}_{s}", lam=cell.lam, seed=s, l0=cell.l0, values=cell.values)
-        for s, one in enumerate(sweeps)
-        for cell in one.cells
-    )
-    return Sweep(label=sweeps[0].label, width=sweeps[0].width, cells=cells)
-
+from tests.sagsae.comparison.samples import at_lambdas as sweep
+from tests.sagsae.comparison.samples import seeded
 
 l0s = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=6, unique=True)
 curves = l0s.flatmap(

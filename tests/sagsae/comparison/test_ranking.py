@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sagsae.comparison.ranking import Standing, mean_rank, pooled, read_at, sign_test, standings
 from sagsae.comparison.sweeps import Sweep
-from tests.sagsae.comparison.test_contrasts import sweep
+from tests.sagsae.comparison.samples import sweep
 
 KS = (16.0, 32.0, 64.0, 128.0)
 

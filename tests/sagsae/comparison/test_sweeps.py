@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sagsae.comparison.frontiers import Frontier, Gap
-from sagsae.comparison.sweeps import CellResult, Estimate, Sweep
+from sagsae.comparison.sweeps import CellResult, Estimate, Frontier, Gap, Sweep
 
 E = math.e
 

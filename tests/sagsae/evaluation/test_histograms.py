@@ -8,7 +8,7 @@ import torch
 
 from sagsae.autoencoders.registry import GATED, of_family
 from sagsae.autoencoders.weights import build
-from sagsae.evaluation.histograms import BINS, REACH, activation_histograms
+from sagsae.evaluation.calibration import BINS, REACH, activation_histograms
 from sagsae.evaluation.metrics import accumulate
 
 

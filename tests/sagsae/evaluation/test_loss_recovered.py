@@ -7,16 +7,17 @@ import pytest
 import torch
 
 from sagsae.activations.cpu_products import threads_of_torch
-from sagsae.evaluation import heads
+from sagsae.evaluation import resume
 from sagsae.evaluation.loss_recovered import (
     Contexts,
     LossRecovered,
     SummedLoss,
+    constant,
     spliced_losses,
     token_losses,
     with_predictions,
+    zeros,
 )
-from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks
 from tests.sagsae.evaluation.samples import (
     HIDDEN,
@@ -41,8 +42,8 @@ def reference_losses(model, input_ids):
 
 @pytest.mark.parametrize("chunks", [(7, 3), (2**25, 2**18)])
 def test_token_losses_agree_with_whole_logits(model, input_ids, monkeypatch, chunks):
-    monkeypatch.setattr(heads, "LOGITS_PER_HEAD", chunks[0] * VOCABULARY)
-    monkeypatch.setattr(heads, "LOGITS_PER_SOFTMAX", chunks[1] * VOCABULARY)
+    monkeypatch.setattr(resume, "LOGITS_PER_HEAD", chunks[0] * VOCABULARY)
+    monkeypatch.setattr(resume, "LOGITS_PER_SOFTMAX", chunks[1] * VOCABULARY)
     found = token_losses(model, input_ids).loss
     assert found.dtype == torch.float32
     assert found.numpy() == pytest.approx(reference_losses(model, input_ids), abs=2e-5)
@@ -67,7 +68,7 @@ def test_ablated_losses_agree_with_plain_hooks(model, input_ids, kept, name):
 
 
 def test_divergences_agree_with_whole_vocabularies(model, input_ids, kept, monkeypatch):
-    monkeypatch.setattr(heads, "LOGITS_PER_HEAD", 7 * VOCABULARY)
+    monkeypatch.setattr(resume, "LOGITS_PER_HEAD", 7 * VOCABULARY)
     contexts, point = Contexts(input_ids=input_ids, kept=kept), point_of(model)
     with torch.no_grad():
         p = model(input_ids=input_ids).logits.double().log_softmax(-1)[:, :-1]
@@ -137,19 +138,13 @@ def test_what_cannot_be_measured_is_refused(neox, input_ids, kept):
         token_losses(neox.gpt_neox, input_ids)
 
 
-def losses(tokens=100, **totals):
-    return {name: SummedLoss(total, tokens) for name, total in totals.items()}
+def test_loss_recovered_is_a_ratio_of_sums_and_small_gaps_are_noise():
+    def of(**totals) -> LossRecovered:
+        return LossRecovered(**{name: SummedLoss(total, 100) for name, total in totals.items()})
 
-
-def test_loss_recovered_is_a_ratio_of_sums():
-    found = LossRecovered(**losses(clean=300.0, sae=320.0, zero=500.0, mean=400.0))
+    found = of(clean=300.0, sae=320.0, zero=500.0, mean=400.0)
     assert (found.over_zero, found.over_mean) == (180 / 200, 80 / 100)
     assert (found.sae.mean, found.tokens, found.gap) == (3.2, 100, 2.0)
-
-
-def test_small_gaps_are_flagged():
-    found = LossRecovered(**losses(clean=300.0, sae=301.0, zero=309.0, mean=299.0))
-    assert found.noisy(0.1)
-    assert not found.noisy(0.08)
-    helped = LossRecovered(**losses(clean=300.0, sae=301.0, zero=290.0, mean=299.0))
-    assert helped.noisy(0.1)
+    small = of(clean=300.0, sae=301.0, zero=309.0, mean=299.0)
+    assert (small.noisy(0.1), small.noisy(0.08)) == (True, False)
+    assert of(clean=300.0, sae=301.0, zero=290.0, mean=299.0).noisy(0.1)

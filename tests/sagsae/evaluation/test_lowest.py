@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagsae.evaluation.lowest import Lowest
+from sagsae.evaluation.profiles import Lowest
 
 KEYS = 4
 batches = st.lists(

@@ -7,9 +7,8 @@ import torch
 from torch import nn
 
 from sagsae.activations.hookpoints import default_hookpoints
-from sagsae.evaluation.loss_recovered import all_losses, token_losses
-from sagsae.evaluation.replacements import zeros
-from sagsae.evaluation.resume import find_blocks, resume_from, runs_from
+from sagsae.evaluation.loss_recovered import all_losses, token_losses, zeros
+from sagsae.evaluation.resume import find_blocks, resume_from
 from tests.sagsae.evaluation.samples import LAYERS, contexts_of, summed_loss
 
 
@@ -52,16 +51,3 @@ def test_blocks_are_found_or_the_model_is_refused(model):
     model.twin = nn.ModuleList(nn.Identity() for _ in range(LAYERS))
     with pytest.raises(ValueError, match=r"2 module lists of 4 blocks \(.*(layers|h), twin\)"):
         find_blocks(model)
-
-
-@pytest.mark.parametrize(
-    ("module", "expected"),
-    [
-        ("model.layers.2", True),
-        ("model.layers.10.mlp", True),
-        ("model.layers.1.mlp", False),
-        ("model.layersnorm.5", False),
-    ],
-)
-def test_which_modules_still_run(module, expected):
-    assert runs_from("model.layers", 2, module) is expected

@@ -11,7 +11,7 @@ from torch import Tensor
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.registry import VARIANTS
 from sagsae.autoencoders.weights import class_of
-from sagsae.exchange.equal import NoEqualError, SaelensWeights, saelens_weights
+from sagsae.exchange.saelens import NoEqualError, SaelensWeights, saelens_weights
 
 
 def drawn(name: str, d: int, width: int, seed: int, scale: float = 0.03):

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sagsae
-from sagsae.exchange.peers import ForeignError, format_of, read_peer
+from sagsae.exchange.loading import ForeignError, format_of, read_peer
 from tests.peers import environment
 from tests.sagsae.samples import WIDTH as D
 from tests.sagsae.samples import sparse_rows

@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
-from sagsae.synthetic.consolidation import match_poles
-from sagsae.synthetic.pairs import PairSource, antipodal
-from sagsae.synthetic.runs import measure, train
-from sagsae.synthetic.sources import unit_directions
+from sagsae.synthetic.pairs import PairSource, antipodal, match_poles
+from sagsae.synthetic.runs import measure, train, unit_directions
 from sagsae.training.recipe import Recipe
 
 pytestmark = [pytest.mark.long, pytest.mark.slow]

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagsae.synthetic.anomalies import ExcursionSample, auroc, direction_aurocs
-from sagsae.synthetic.consolidation import Matches, match_poles
-from sagsae.synthetic.pairs import antipodal
-from sagsae.synthetic.sources import unit_directions
+from sagsae.synthetic.pairs import Matches, antipodal, match_poles
+from sagsae.synthetic.runs import unit_directions
 
 few = settings(max_examples=40)
 

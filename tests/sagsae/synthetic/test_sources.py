@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sagsae.synthetic.anomalies import ExcursionSource
 from sagsae.synthetic.pairs import PairSource, antipodal, at_cosine
-from sagsae.synthetic.sources import EVALUATION, SyntheticStream, generator, unit_directions
+from sagsae.synthetic.runs import EVALUATION, SyntheticStream, generator, unit_directions
 
 ROWS = 20_000
 few = settings(max_examples=25)

@@ -27,7 +27,7 @@ def digests(cache: Path) -> list[str]:
     return done.stdout.split()
 
 
-def test_compiled_and_cached_kernels_give_the_same_weights(tmp_path: Path) -> None:
+def test_compiled_and_cached_kernels_give_the_same_weights(tmp_path):
     fresh = digests(tmp_path)
     compiled = set(tmp_path.rglob("*.nbc"))
     assert compiled

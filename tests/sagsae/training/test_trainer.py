@@ -12,7 +12,7 @@ from sagsae.autoencoders.weights import build
 from sagsae.training import trainer as trainers
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.history import History
-from sagsae.training.optimiser import fastest_step
+from sagsae.training.optimiser import COMPILED, fastest_step
 from sagsae.training.recipe import Recipe
 from sagsae.training.step import Terms
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
@@ -94,11 +94,14 @@ def clock(monkeypatch):
 
 
 class TestStart:
-    @pytest.mark.parametrize(("kind", "fuses"), [("cuda", True), ("meta", False)])
-    def test_the_step_of_another_device_is_plain_and_a_gpu_compiles_it(
-        self, kind, fuses, monkeypatch
+    @pytest.mark.parametrize(
+        ("kind", "steps", "fuses"),
+        [("cuda", COMPILED, True), ("cuda", COMPILED - 1, False), ("meta", COMPILED, False)],
+    )
+    def test_the_step_of_another_device_is_plain_and_a_gpu_compiles_it_for_a_long_run(
+        self, kind, steps, fuses, monkeypatch
     ):
-        run, fused = trainer(matmul_dtype="bfloat16"), []
+        run, fused = trainer(matmul_dtype="bfloat16", steps=steps), []
         monkeypatch.setattr(AutogradStep, "fuse", lambda step: fused.append(step))
         step = fastest_step(run.sae, run.recipe, run.dtype, torch.device(kind))
         assert type(step) is AutogradStep

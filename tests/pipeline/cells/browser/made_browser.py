@@ -17,10 +17,8 @@ from pipeline.study.metrics import CellMetrics
 from pipeline.study.outputs import BROWSER_PAGE, SHOWN_CELL
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.weights import build
-from sagsae.evaluation.bins import BINS, Bins
 from sagsae.evaluation.calibration import Firings
-from sagsae.evaluation.lowest import Lowest
-from sagsae.evaluation.profiles import INTERVALS, Profiles
+from sagsae.evaluation.profiles import BINS, INTERVALS, Bins, Lowest, Profiles
 from sagsae.evaluation.steering.promoted import Promoted
 from tests.pipeline.conftest import metrics_of
 

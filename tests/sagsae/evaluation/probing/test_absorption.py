@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagsae.evaluation.probing.absorption import Direction, absorbed, absorption
-from sagsae.evaluation.probing.probes import CodeProbes, Task, dense_probe
-from sagsae.evaluation.probing.sides import SideCodes
+from sagsae.evaluation.probing.probes import CodeProbes, SideCodes, Task, dense_probe
 from tests.sagsae.evaluation.planted import Planted
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sagsae.evaluation.probing.probes import CodeProbes, Score, Task, dense_probe
-from sagsae.evaluation.probing.sides import SideCodes
+from sagsae.evaluation.probing.probes import CodeProbes, Score, SideCodes, Task, dense_probe
 from tests.sagsae.evaluation.planted import Planted
 
 ROWS = 400

@@ -8,11 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sagsae.evaluation import heads
+from sagsae.evaluation import resume
 from sagsae.evaluation.loss_recovered import Contexts
-from sagsae.evaluation.steering.dial import interventions, steer
+from sagsae.evaluation.steering.dial import Steering, interventions, steer
 from sagsae.evaluation.steering.directions import Arms, random_directions
-from sagsae.evaluation.steering.passes import Steering
 from tests.sagsae.evaluation.samples import (
     HIDDEN,
     HOOKPOINTS,
@@ -111,8 +110,8 @@ def test_batches_and_chunks_change_nothing(neox, input_ids, kept, limit, monkeyp
     contexts = contexts_of(model, input_ids, kept)
     steering = Steering(model=model, hookpoint=point_of(model), positions=READ, tokens=TOKENS)
     whole = steer(replace(steering, batch=100), contexts, arms, SIZES)
-    monkeypatch.setattr(heads, "LOGITS_PER_HEAD", limit * VOCABULARY)
-    monkeypatch.setattr(heads, "LOGITS_PER_SOFTMAX", 2 * VOCABULARY)
+    monkeypatch.setattr(resume, "LOGITS_PER_HEAD", limit * VOCABULARY)
+    monkeypatch.setattr(resume, "LOGITS_PER_SOFTMAX", 2 * VOCABULARY)
     for batch in (1, 4):
         for given in (contexts, contexts.full):
             found = steer(replace(steering, batch=batch), given, arms, SIZES)

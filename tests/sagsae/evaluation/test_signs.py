@@ -1,4 +1,4 @@
-"""Agreement of seeds, and poles of two-sided latents, on dictionaries whose answer is known."""
+"""Agreement of seeds, poles of two-sided latents and dead latents, where the answer is known."""
 
 from __future__ import annotations
 
@@ -8,8 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from sagsae.evaluation.signs.consistency import assigned_cosines, best_cosines, consistency
-from sagsae.evaluation.signs.poles import Poles, poles, signed_pairs
+from sagsae.evaluation.signs import (
+    DeadByStart,
+    Poles,
+    assigned_cosines,
+    best_cosines,
+    consistency,
+    dead_by_start,
+    poles,
+    signed_pairs,
+)
 from tests.sagsae.evaluation.planted import Planted
 
 BASIS = torch.eye(6)
@@ -88,3 +96,11 @@ def test_a_latent_that_hardly_uses_its_other_sign_is_not_asked():
     two, one = linear(BASIS[:1], both=True), linear(BASIS[:1], both=False)
     x = torch.cat([BASIS[:1].expand(20, -1), -BASIS[:1]])
     assert poles(two, one, [x]) == Poles(0, 0, 0, 0, 0.0, 0.0)
+
+
+def test_shares_of_the_quarters_that_began_against_and_along_the_mean():
+    cosines = torch.tensor([-0.9, -0.5, -0.1, 0.0, 0.1, 0.3, 0.6, 0.9])
+    rows = torch.stack([cosines, (1 - cosines**2).sqrt()], dim=1)
+    rows *= torch.arange(1.0, 9)[:, None]  # norms do not count
+    dead = torch.tensor([True, False, True, True, True, True, False, False])
+    assert dead_by_start(rows, torch.tensor([5.0, 0.0]), dead) == DeadByStart(0.5, 0.0)

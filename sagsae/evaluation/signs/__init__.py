@@ -1,1 +1,0 @@
-"""What the two signs of latents hold: opposite pairs, poles, agreement of seeds."""
