@@ -93,7 +93,7 @@ def test_rules_name_stages_only():
         for part in path.read_text().split("python -m pipeline")[1:]
     ]
     assert len(set(named)) > 15
-    assert set(named) - {"{params.kind}"} <= set(MODULES)
+    assert set(named) - {"{params.kind:q}"} <= set(MODULES)
     assert all(map(module_of, LOOKS))  # kinds of jobs that look into cells
 
 

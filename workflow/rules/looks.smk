@@ -41,7 +41,7 @@ for kind in LOOKS:
             ],
         shell:
             LEASE
-            + "python -m pipeline {params.kind} --spec @{params.spec:q} --cells-root {params.cells_root:q}"
+            + "python -m pipeline {params.kind:q} --spec @{params.spec:q} --cells-root {params.cells_root:q}"
             " {params.files:q} --device {params.device:q} --out {output:q} --log {log:q}"
 
 
