@@ -20,8 +20,8 @@ from sagsae.activations.language_models import (
     load_language_model,
     load_tokenizer,
 )
-from tests.e2e.conftest import ROOT, Workflow, workflow_of
-from tests.pipeline.data.small_assets import random_source
+from tests.helpers.assets import random_source
+from tests.helpers.workflow import ROOT, Workflow, workflow_of
 
 MARK = "INJECTED"
 WORKFLOW = [ROOT / "Snakefile", *ROOT.glob("workflow/rules/*.smk")]

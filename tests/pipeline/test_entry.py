@@ -10,7 +10,7 @@ import pytest
 from pipeline.__main__ import MODULES, STAGES, TOOLS, main, stage_parser
 from pipeline.jobs.stage import SPIN_COUNT, prepare_process
 from sagsae.files import signed_json
-from tests.e2e.conftest import ROOT
+from tests.helpers.workflow import ROOT
 
 NAMES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 

@@ -9,8 +9,7 @@ import pytest
 
 from pipeline.study.study import Study
 from pipeline.tools.cost import LEAST_MINUTES, Requests
-from tests.e2e.conftest import ROOT, Workflow
-from tests.faults.workflow_results import differences, results_digest
+from tests.helpers.workflow import ROOT, Workflow, differences, results_digest
 from tests.slurm.cluster import Job
 from tests.slurm.conftest import OnSlurm
 

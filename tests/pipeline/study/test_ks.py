@@ -13,7 +13,7 @@ from pipeline.study.sections import CellNameError
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
 from pipeline.tools.list_targets import main as list_targets
-from tests.pipeline.made_grid import configuration
+from tests.helpers.made_studies import configuration
 from tests.pipeline.study.test_recipes import faults
 
 TOPK = {"variant": "topk", "expansion": 4, "ks": [8, 64]}
@@ -43,21 +43,6 @@ def test_cells_have_their_k_where_others_have_their_lambda():
         assert Cell(**vars(cell)) == cell
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("k08", "not canonical: give a plain integer"),
-        ("k0", "at least one latent is active"),
-        ("k-1", "not canonical: give a plain integer"),
-        ("k", "neither lam<lambda> nor k<k>"),
-        ("8", "neither lam<lambda> nor k<k>"),
-        ("kx", "not canonical: give a plain integer"),
-        ("lam", "neither lam<lambda> nor k<k>"),
-    ],
-)
-def test_other_spellings_of_a_k(text, message):
-    with pytest.raises(CellNameError, match=message):
-        Cell.from_path(f"small/resid/topk/w256_{text}_seed0")
 
 
 def test_a_cell_has_one_of_both():
@@ -201,18 +186,6 @@ def test_faults_of_settings_by_variant():
     ]
 
 
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"topk": {"learnig_rate": 1}}, "recipes.one.by_variant.topk.learnig_rate"),
-        ({"topkk": {"beta1": 0.5}}, "recipes.one.by_variant.topkk"),
-        ({"topk": {"decoder_init_norm": 0.1}}, "recipes.one.by_variant.topk.decoder_init_norm"),
-        ({"topk": {"beta1": 0.5}, "relu": {"beta1": 2}}, "recipes.one.by_variant.relu.beta1"),
-    ],
-)
-def test_settings_that_cannot_be_are_named_with_their_place(changed, message):
-    given = raw(*named(TOPK, RELU, recipe="one"), recipes={"one": {"by_variant": changed}})
-    assert any(fault.startswith(message) for fault in faults(given))
 
 
 def test_settings_of_section_training_that_nobody_uses_are_a_fault():

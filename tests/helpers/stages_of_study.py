@@ -15,51 +15,22 @@ import yaml
 from pipeline.study.study import Study
 from sagsae.activations.store import Store
 from sagsae.training.checkpoint import load_checkpoint
-from tests.faults.small_disk import ROOT, Stages
-from tests.faults.workflow_results import content, digest_of, planned_stages
+from tests.helpers.real_study import CONFIG
+from tests.helpers.small_disk import Stages
+from tests.helpers.workflow import ROOT, content, digest_of, planned_stages
 
 RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
 RULES += ("measures", "cells_tables", "claims_tables", "draw_figure", "report")
 """Rules whose stages make something, each after those it needs."""
 ASIDE = r"(^|/)(logs/|specs/configuration-|cache/studies/|\.run\.lock$)"
 STUDY = Path("results/small")
-CONFIGURATION: dict[str, Any] = {
-    "study": "small",
+CONFIGURATION: dict[str, Any] = CONFIG | {
     "claims": "sa_gsae",
-    "device": "cpu",
     "cache": "results/small/cache",
     "checkpoint_seconds": 1,
-    "models": [
-        {
-            "name": "tiny",
-            "source": {
-                "kind": "random",
-                "architecture": "smollm3",
-                "parameters": {
-                    "num_hidden_layers": 2,
-                    "hidden_size": 32,
-                    "num_attention_heads": 4,
-                    "num_key_value_heads": 2,
-                    "intermediate_size": 48,
-                },
-            },
-            "d_model": 32,
-            "layer": 1,
-        }
-    ],
-    "hookpoints": ["mlp_out", "resid"],
-    "text": {
-        "source": {"kind": "random", "documents": 200, "words": 40},
-        "context_length": 16,
-        "heldout_fraction": 0.25,
-    },
-    "dump": {
-        "train_rows": 2048,
-        "heldout_rows": 512,
-        "rows_per_block": 256,
-        "rows_per_chunk": 64,
-        "slack": 0.3,
-    },
+    "text": CONFIG["text"]
+    | {"source": {"kind": "random", "documents": 200, "words": 40}, "heldout_fraction": 0.25},
+    "dump": CONFIG["dump"] | {"train_rows": 2048, "heldout_rows": 512, "slack": 0.3},
     "grid": [
         {"variant": "sagsae_tied", "width": 64, "lambdas": [0.1, 0.2], "hookpoints": ["resid"]}
     ],

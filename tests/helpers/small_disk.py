@@ -50,7 +50,7 @@ class Stages:
 
     def __init__(self, namespace: list[str] | None = None):
         self._process = subprocess.Popen(
-            [*(namespace or []), sys.executable, "-m", "tests.faults.stage_server"],
+            [*(namespace or []), sys.executable, "-m", "tests.helpers.stage_server"],
             cwd=ROOT,
             env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,

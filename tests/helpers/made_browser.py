@@ -22,7 +22,7 @@ from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.lowest import Lowest
 from sagsae.evaluation.profiles import INTERVALS, Profiles
 from sagsae.evaluation.steering.promoted import Promoted
-from tests.pipeline.conftest import metrics_of
+from tests.helpers.made_study import metrics_of
 
 D, CONTEXTS, LENGTH, ROWS, REACH = 16, 40, 64, 50_000, 20
 HOSTILE = (
