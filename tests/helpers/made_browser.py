@@ -52,10 +52,10 @@ def cell_of(variant: str, width: int) -> Cell:
 
 def texts() -> list[str]:
     """Of 2,000 tokens: words that name their number, the hostile ones, and ends of lines."""
-    found = [f" word{i}" if i % 3 else f"part{i}" for i in range(2_000)]
-    found[: len(HOSTILE)] = HOSTILE
-    found[10], found[11], found[12] = "\n", "\t", ""
-    return found
+    words = [f" word{i}" if i % 3 else f"part{i}" for i in range(2_000)]
+    words[: len(HOSTILE)] = HOSTILE
+    words[10], words[11], words[12] = "\n", "\t", ""
+    return words
 
 
 def make(variant: str, width: int) -> Made:

@@ -135,11 +135,11 @@ class SmallDisk:
 
     def leave(self, *, pages: int | None = None, files: int | None = None) -> None:
         """Leave room for so much and no more."""
-        found = os.statvfs(self.seen)
-        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        room = os.statvfs(self.seen)
+        used = (room.f_blocks - room.f_bfree) * room.f_frsize
         self.resize(
             ROOMY if pages is None else used + pages * PAGE,
-            MANY if files is None else found.f_files - found.f_ffree + files,
+            MANY if files is None else room.f_files - room.f_ffree + files,
         )
 
     def do(self, *command: str | Path) -> None:

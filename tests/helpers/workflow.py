@@ -140,8 +140,8 @@ def planned_stages(output: str) -> list[tuple[str, list[str]]]:
 
     Stages that nobody watches need no log.
     """
-    found = [(rule, _STAGE.fullmatch(command)) for rule, command in _JOB.findall(output)]
-    return [(rule, shlex.split(stage[1])) for rule, stage in found if stage]
+    stages = [(rule, _STAGE.fullmatch(command)) for rule, command in _JOB.findall(output)]
+    return [(rule, shlex.split(stage[1])) for rule, stage in stages if stage]
 
 
 def content(path: Path, without: tuple[str, ...] = ()) -> bytes:
@@ -175,8 +175,8 @@ def digest_of(root: Path, names: list[str]) -> str:
     assert names, f"nothing to compare in {root}"
     state = hashlib.sha256()
     for name in names:
-        found = content(root / name)
-        state.update(f"{name} {len(found)}\n".encode() + found)
+        shared = content(root / name)
+        state.update(f"{name} {len(shared)}\n".encode() + shared)
     return state.hexdigest()
 
 
@@ -192,9 +192,9 @@ def results_digest(study: Path, parts: tuple[str, ...] = ("",)) -> str:
     return digest_of(study, result_names(study, parts))
 
 
-def differences(one: Path, other: Path) -> list[str]:
+def differences(study: Path, other: Path) -> list[str]:
     """Files that two studies do not share, for whoever reads that their digests differ."""
-    names = [result_names(study) for study in (one, other)]
-    differing = set(names[0]) ^ set(names[1])
-    differing |= {n for n in {*names[0]} & {*names[1]} if content(one / n) != content(other / n)}
+    names, others = set(result_names(study)), set(result_names(other))
+    differing = names ^ others
+    differing |= {n for n in names & others if content(study / n) != content(other / n)}
     return sorted(differing)

@@ -43,6 +43,9 @@ def test_curves_are_those_of_the_cells_that_are_drawn(made_study, tmp_path):
     assert set(found["cell"]) == {cell.path}
     assert found["reconstruction"].is_monotonic_decreasing
     assert Measures(tmp_path / "none", scope).curves().empty
+    other = made_study.of_another(train="3" * 16).model_copy(update={"curves": [cell.path]})
+    with pytest.raises(MetricsError, match="made for another configuration"):
+        Measures(tmp_path, other).curves()
 
 
 def test_words_for_readers_change_no_digest(made_study):
@@ -79,11 +82,3 @@ def test_jobs_of_another_configuration_are_not_gathered_and_all_are_named(made_s
     assert not out.exists()
 
 
-def test_a_curve_of_another_training_is_refused(made_study, tmp_path):
-    cell = made_study.scope.grid[0]
-    made_study.curve(cell)
-    scope = made_study.scope.model_copy(update={"curves": [cell.path]})
-    gather(scope, made_study.root, tmp_path / "curves.parquet")
-    other = made_study.of_another(train="3" * 16)
-    with pytest.raises(MetricsError, match="made for another configuration"):
-        Measures(tmp_path, other.model_copy(update={"curves": [cell.path]})).curves()
