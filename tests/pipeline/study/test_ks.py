@@ -188,6 +188,20 @@ def test_faults_of_settings_by_variant():
 
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"topk": {"learnig_rate": 1}}, "recipes.one.by_variant.topk.learnig_rate"),
+        ({"topkk": {"beta1": 0.5}}, "recipes.one.by_variant.topkk"),
+        ({"topk": {"decoder_init_norm": 0.1}}, "recipes.one.by_variant.topk.decoder_init_norm"),
+        ({"topk": {"beta1": 0.5}, "relu": {"beta1": 2}}, "recipes.one.by_variant.relu.beta1"),
+    ],
+)
+def test_settings_that_cannot_be_are_named_with_their_place(changed, message):
+    given = raw(*named(TOPK, RELU, recipe="one"), recipes={"one": {"by_variant": changed}})
+    assert any(fault.startswith(message) for fault in faults(given))
+
+
 def test_settings_of_section_training_that_nobody_uses_are_a_fault():
     given = raw(TOPK)
     given["training"] |= {"theta_init": 2.0, "level_reduction": "mean"}

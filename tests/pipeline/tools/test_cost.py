@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,12 @@ def test_hours_are_those_of_even_shares_or_of_the_longest_job(paper):
     assert cells[10**6]["hours on 1000000"] == pytest.approx(max(hours))
 
 
+
+
+def test_a_step_without_a_gate_has_five_products(paper):
+    gated = next(cell for cell in paper.study.cells if cell.variant == "gated")
+    topk = replace(gated, variant="topk", lam=None, k=8)
+    assert 5 * paper.cell(gated).training == 7 * paper.cell(topk).training
 
 
 @pytest.mark.parametrize("width", [HALF, FULL])
