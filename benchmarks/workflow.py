@@ -30,7 +30,7 @@ from pipeline.jobs.json_files import canonical, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
-from tests.pipeline.conftest import metrics_of
+from tests.helpers.made_study import metrics_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores=2"]

@@ -15,7 +15,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import s3_servers
-from tests.faults.campaign import Campaign
+from tests.helpers.campaign import Campaign
 
 TESTS = Path(__file__).parent
 WHOLE = ("e2e", "faults", "slurm")

@@ -226,9 +226,3 @@ def test_the_messages_of_troubleshooting_are_those_of_the_code():
     assert len(fragments) > 30
     missing = [text for text in fragments if text not in known]
     assert not missing
-
-
-def test_readme_names_both_commands_of_a_fresh_machine():
-    _, _, tried = (ROOT / "README.md").read_text().partition("## Try it\n")
-    block = tried.partition("```sh\n")[2].partition("```")[0]
-    assert [line.partition(" #")[0] for line in block.splitlines()] == ["make results", "make test"]

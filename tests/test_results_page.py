@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from sagsae.comparison import sign_rates
-from tests.committed import (
+from tests.helpers.committed import (
     D_MODEL,
     ROOT,
     at_65,

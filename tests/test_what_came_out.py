@@ -8,7 +8,7 @@ from math import comb, log2
 import numpy as np
 import pytest
 
-from tests.committed import (
+from tests.helpers.committed import (
     D_MODEL,
     ROOT,
     at_65,

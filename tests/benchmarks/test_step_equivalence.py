@@ -49,11 +49,3 @@ def test_both_steps_and_their_spread_are_printed(configuration, monkeypatch, cap
         assert printed.count("over 4 pairs") == 2
         gap, size, noise = map(float, re.search(pattern, printed).groups())
         assert abs(gap) <= size < noise
-
-
-def test_the_two_steps_are_two(configuration):
-    """Both are in bfloat16, but what each keeps in it differs."""
-    study = Study.load(configuration)
-    cell = step_equivalence.middle_cells(study.cells)[0]
-    fast, plain = (step_equivalence.trained(configuration, cell, way) for way in (True, False))
-    assert fast != plain

@@ -14,9 +14,8 @@ from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figure import figures_of, parts
 from pipeline.analysis.table import tables_of
 from pipeline.study.scope import Scope
-from tests import their_claims
-from tests.pipeline.conftest import make_study
-from tests.pipeline.made_families import made_families
+from tests.helpers import their_claims
+from tests.helpers.made_studies import made_families, make_study
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference"
@@ -59,6 +58,13 @@ def test_it_plans_what_a_figure_draws_and_nothing_of_the_first_workflow(tmp_path
         assert set(parts(figure)[0].tables) <= set(tables_of(scope))
 
 
+def copied(checkout: Path) -> Path:
+    """A copy of the code."""
+    for name in ("workflow", "pipeline", "sagsae"):
+        shutil.copytree(ROOT / name, checkout / name)
+    return checkout
+
+
 MINE = """
 import pandas as pd
 
@@ -93,9 +99,7 @@ def figure_mine(shown):
 
 def test_a_table_and_a_figure_are_a_file_each(tmp_path):
     """They have a rule, a page and a place in the report, and nothing else names them."""
-    checkout = tmp_path / "checkout"
-    for name in ("workflow", "pipeline", "sagsae"):
-        shutil.copytree(ROOT / name, checkout / name)
+    checkout = copied(tmp_path / "checkout")
     (checkout / "pipeline/analysis/tables/mine.py").write_text(MINE)
     (checkout / "pipeline/analysis/figures/mine.py").write_text(DRAWN)
     made = make_study(tmp_path)
@@ -113,9 +117,7 @@ def test_a_table_and_a_figure_are_a_file_each(tmp_path):
 @pytest.mark.long
 def test_a_changed_line_of_analysis_makes_tables_again(tmp_path):
     """In a copy of the code: the first workflow would train nothing either, it reads no code."""
-    checkout = tmp_path / "checkout"
-    for name in ("workflow", "pipeline", "sagsae"):
-        shutil.copytree(ROOT / name, checkout / name)
+    checkout = copied(tmp_path / "checkout")
     measures = tmp_path / "measures"
     shutil.copytree(REFERENCE / "collapse" / "measures", measures)
 

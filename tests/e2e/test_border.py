@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import ROOT, Finished, Workflow, workflow_of
+from tests.helpers.workflow import ROOT, Finished, Workflow, workflow_of
 
+SMOKE = ROOT / "workflow/configs/smoke.yaml"
 STUDY = Path("results/smoke")
 CELL = STUDY / "cells/tiny-smollm3/attn/gated/w256_lam0.1_seed0"
 ANALYSIS = {f"{kind}_tables" for kind in ("cells", "dial", "claims")}
@@ -54,13 +55,6 @@ def test_a_changed_learning_rate_trains_every_cell_though_snakemake_forgot(copie
     assert "made for another configuration" in refused.stdout
     assert not (copied.folder / "published").exists()
     assert copied.planned(*options).keys() <= {*ANALYSIS, "scope"}, "nothing trains on the way back"
-
-
-def test_a_plain_copy_of_all_that_is_made_plans_nothing(copied):
-    changed = copied.changed(evaluation={"lr_contexts": 9})
-    planned = changed.planned()
-    assert (planned["baselines"], planned["cell"]) == (2, 29)
-    assert copied.planned().get("cell") is None
 
 
 def test_an_edited_measure_is_refused_and_an_edited_table_is_made_again(copied):
@@ -109,7 +103,7 @@ def test_an_empty_list_of_cells_is_not_the_whole_study(copied):
 
 
 def test_text_of_a_thousand_files_is_fetched(tmp_path):
-    raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
+    raw = yaml.safe_load(SMOKE.read_text())
     (tmp_path / "texts").mkdir()
     names = [f"texts/{'a' * 100}{number}.txt" for number in range(1250)]
     for number, name in enumerate(names):
@@ -125,25 +119,19 @@ def test_text_of_a_thousand_files_is_fetched(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("sections", "problem"),
+    ("sections", "options", "problem"),
     [
-        ("models: []\n", "no `study`: name the study"),
-        ("study: x\nstudy: y\n", "key 'study' is given twice"),
+        ("models: []\n", [], "no `study`: name the study"),
+        ("study: x\nstudy: y\n", [], "key 'study' is given twice"),
+        (SMOKE.read_text(), ["--config", "rates=v100"], "error: unknown device 'v100'"),
     ],
 )
-def test_a_configuration_that_says_too_little_or_too_much_is_refused(tmp_path, sections, problem):
+def test_a_fault_of_the_configuration_is_said_in_a_line(tmp_path, sections, options, problem):
     config = tmp_path / "study.yaml"
     config.write_text(sections)
-    done = Workflow(tmp_path, config).run("--dry-run")
+    done = Workflow(tmp_path, config).run("--dry-run", *options)
     assert done.returncode == 1
     assert problem in done.stdout
-    assert "Traceback" not in done.stdout
-
-
-def test_what_nobody_has_is_said_in_a_line(elsewhere):
-    done = elsewhere.run("--dry-run", "--config", "rates=v100")
-    assert done.returncode == 1
-    assert "error: unknown device 'v100'" in done.stdout
     assert "Traceback" not in done.stdout
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT
+from tests.helpers.workflow import ROOT
 
 pytestmark = pytest.mark.long
 

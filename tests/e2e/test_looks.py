@@ -13,9 +13,9 @@ from pipeline.study.measures import RUNS
 from pipeline.study.probe import ProbeRun
 from pipeline.study.signs import SignsRun
 from pipeline.study.study import Study
-from tests.e2e.conftest import Workflow
+from tests.helpers.real_study import CONFIG
+from tests.helpers.workflow import Workflow
 from tests.pipeline.cells.browser.test_collect import given
-from tests.pipeline.whole_study import CONFIG
 
 pytestmark = pytest.mark.long
 

@@ -9,7 +9,7 @@ from io import BytesIO
 import matplotlib.image
 import pytest
 
-from tests import notebook
+from tests.helpers import notebook
 
 pytestmark = pytest.mark.long
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline.study.study import Study
-from tests.e2e.conftest import ROOT, Workflow, workflow_of
+from tests.helpers.workflow import ROOT, Workflow, workflow_of
 
 GATED = "results/local/cells/smollm2-135m/attn/gated"
 

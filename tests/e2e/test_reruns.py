@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.jobs.json_files import sha256_of
 from pipeline.study.study import Study
-from tests.e2e.conftest import Finished, workflow_of
+from tests.helpers.workflow import Finished, workflow_of
 
 CELL = "results/smoke/cells/tiny-gpt-neox/attn/gated/w256_lam0.1_seed0"
 
@@ -90,12 +90,6 @@ def test_another_evaluation_keeps_the_weights(copied):
     assert "train tiny-gpt-neox/attn/gated" not in done.stdout
     assert sha256_of(smoke.path(f"{CELL}/sae.safetensors")) == before
     assert not killed_while_it_tidied_up.exists()
-
-
-def test_another_recipe_retrains_and_dumps_nothing(smoke):
-    planned = smoke.changed(training={"tokens": 32768}).planned()
-    assert planned["cell"] == 29
-    assert not {"dump", "asset", "tokens", "baselines"} & set(planned)
 
 
 def test_another_seed_of_the_documents_reruns_everything_after_them_in_one_run(smoke):

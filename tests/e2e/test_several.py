@@ -7,8 +7,8 @@ import pytest
 from pipeline.analysis.csv_files import read_table
 from pipeline.jobs.json_files import read_json
 from pipeline.study.study import Study
-from tests.e2e.conftest import Finished, Workflow, workflow_of
-from tests.pipeline.whole_study import CONFIG
+from tests.helpers.real_study import CONFIG
+from tests.helpers.workflow import workflow_of
 
 pytestmark = pytest.mark.long
 
@@ -53,59 +53,28 @@ def configuration():
     }
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Finished:
-    folder = tmp_path_factory.mktemp("several")
-    config = workflow_of(folder, configuration()).config
-    done = Workflow(folder, config).run()
+def test_all_settings_and_sources_reach_the_tables_and_nothing_is_left_to_do(tmp_path):
+    workflow = workflow_of(tmp_path, configuration())
+    done = workflow.run()
     assert done.returncode == 0, done.stdout
-    return Finished(folder, config, study=Study.load(config), output=done.stdout)
-
-
-def test_the_tables_have_every_setting(finished):
-    study = finished.study
-    effects, moves, matrix = (
-        read_table(finished.path(study.table(name)))
-        for name in ("effects.csv", "main_effects.csv", "claims_matrix.csv")
-    )
-    found = effects[["recipe", "widths", "level_b_dec_init", "level_width"]]
-    assert found.to_numpy().tolist() == [
-        ["", "8 vs 16", "mean", "8 vs 16"],
-        ["", "16 vs 32", "mean", "16 vs 32"],
-        ["zero", "8 vs 16", "zero", "8 vs 16"],
-        ["zero", "16 vs 32", "zero", "16 vs 32"],
-    ]
-    comparison = read_table(finished.path(study.table("comparison.csv")))
-    order = comparison.sort_values(["recipe", "comparison"], kind="stable")
+    study = Study.load(workflow.config)
+    tables = {
+        name: read_table(tmp_path / study.table(f"{name}.csv"))
+        for name in ("effects", "main_effects", "claims_matrix", "sources", "comparison_by_source")
+    }
+    settings = [(recipe, pair) for recipe in ("", "zero") for pair in ("8 vs 16", "16 vs 32")]
+    effects = tables["effects"]
+    assert list(zip(effects["recipe"], effects["widths"], strict=True)) == settings
     assert effects["mean_gap"].notna().all()
-    assert effects["mean_gap"].tolist() == order["mean_gap"].tolist()
-    assert set(moves["factor"]) == {"variant", "b_dec_init", "width"}
-    assert matrix.groupby("claim", sort=False).size().eq(4).all()
-
-
-def test_shares_of_the_sources_are_the_same_from_the_text_to_the_tables(finished):
-    study = finished.study
-    documents = read_json(finished.path(study.documents))
-    few, capped = documents["sources"]
-    assert few["documents"] == 240
-    assert 63_000 < capped["characters"] <= 64_000
-    table = read_table(finished.path(study.table("sources.csv")))
-    assert len(table) == 2 * len(study.cells)
-    for part in (few, capped):
-        rows = table[table["source"] == part["name"]]
-        assert rows["share"].nunique() == rows["train_share"].nunique() == 1
-        share = part["characters"] / (few["characters"] + capped["characters"])
-        assert rows["share"].iloc[0] == pytest.approx(share, abs=0.1)
-    assert table["r2"].notna().all()
-    metrics = read_json(finished.path(study.metrics(study.cells[0])))
-    parts = metrics["sources"].values()
-    assert sum(part["rows"] for part in parts) == metrics["eval_tokens"]
-    assert sum(part["ce_tokens"] for part in parts) == metrics["ce_tokens"]
-    compared = read_table(finished.path(study.table("comparison_by_source.csv")))
-    assert compared["source"].tolist() == ["capped", "few"] * 4
-
-
-def test_nothing_is_left_to_do_and_nothing_is_at_fault(finished):
-    assert finished.planned() == {}
-    done = finished.run("verify")
-    assert "no fault; sound: " in done.stdout
+    assert set(tables["main_effects"]["factor"]) == {"variant", "b_dec_init", "width"}
+    assert tables["claims_matrix"].groupby("claim", sort=False).size().eq(4).all()
+    assert tables["comparison_by_source"]["source"].tolist() == ["capped", "few"] * 4
+    parts = read_json(tmp_path / study.documents)["sources"]
+    whole = sum(part["characters"] for part in parts)
+    for part in parts:
+        rows = tables["sources"].query(f"source == '{part['name']}'")
+        assert len(rows) == len(study.cells)
+        for share in (rows["share"], rows["train_share"]):
+            assert share.tolist() == pytest.approx([part["characters"] / whole] * 16, abs=0.1)
+    assert workflow.planned() == {}
+    assert "no fault; sound: " in workflow.run("verify").stdout

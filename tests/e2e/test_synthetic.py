@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.study.synthetic import PROTOCOLS
-from tests.e2e.conftest import ROOT, Workflow
+from tests.helpers.workflow import ROOT, Workflow
 
 pytestmark = pytest.mark.long
 

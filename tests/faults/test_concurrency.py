@@ -13,11 +13,11 @@ import pytest
 
 from pipeline.study.study import Study
 from sagsae.files import FileLock
-from tests.e2e.conftest import ROOT, Workflow
-from tests.faults.campaign import Campaign
-from tests.faults.small_disk import Stages
 from tests.faults.small_stores import rows_of
-from tests.faults.small_study import CONFIGURATION, RULES, run_study
+from tests.helpers.campaign import Campaign
+from tests.helpers.small_disk import Stages
+from tests.helpers.stages_of_study import CONFIGURATION, RULES, run_study
+from tests.helpers.workflow import ROOT, Workflow
 from tests.sagsae.activations.activation_samples import small_config, write_store
 
 MADE = RULES[: RULES.index("cell") + 1]

@@ -8,8 +8,9 @@ damaged and yet were made again.
 
 from __future__ import annotations
 
+import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +21,42 @@ import torch
 from pipeline.data.manifests import recorded_store
 from pipeline.jobs.json_files import read_json
 from pipeline.tools.verify import Fault, verify
-from tests.faults import damage
-from tests.faults.campaign import Campaign
 from tests.faults.small_stores import CHUNKS, mend
-from tests.pipeline.whole_study import WholeStudy, make_whole_study, without_costs
+from tests.helpers.campaign import Campaign
+from tests.helpers.real_study import WholeStudy, make_whole_study, without_costs
 
 FULL, SHORT = 200, 2
+
+
+def overwrite(file: Path, content: bytes) -> None:
+    """Change a file in place, as a disk does: other names of it change too."""
+    with file.open("r+b") as stream:
+        stream.write(content)
+        stream.truncate()
+
+
+def flip(file: Path, alike: list[Path], chance: random.Random) -> None:
+    """Change one bit."""
+    content = bytearray(file.read_bytes())
+    bit = chance.randrange(8 * len(content))
+    content[bit // 8] ^= 1 << bit % 8
+    overwrite(file, content)
+
+
+def cut(file: Path, alike: list[Path], chance: random.Random) -> None:
+    content = file.read_bytes()
+    overwrite(file, content[: chance.randrange(len(content))])
+
+
+def delete(file: Path, alike: list[Path], chance: random.Random) -> None:
+    file.unlink()
+
+
+def exchange(file: Path, alike: list[Path], chance: random.Random) -> None:
+    """Let a file hold what another one like it holds."""
+    content = file.read_bytes()
+    others = [other for path in alike if (other := path.read_bytes()) != content]
+    overwrite(file, chance.choice(others))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,44 +115,49 @@ def study(tmp_path_factory: pytest.TempPathFactory, backup: Path) -> SoundStudy:
 
 CELL = "cells/*/*/*/*"
 STORE = "cache/stores/*"
-STUDY_KINDS: dict[str, tuple[str, damage.Damage]] = {
-    "asset.json: one bit": ("assets", damage.flips("assets/m/asset.json")),
+STUDY_KINDS: dict[str, tuple[str, Callable[..., None], str]] = {
+    "asset.json: one bit": ("assets", flip, "assets/m/asset.json"),
     "model folder: one bit": (
         "assets",
-        damage.flips("cache/models/*/model/*"),
+        flip,
+        "cache/models/*/model/*",
     ),
-    "documents.json: one bit": ("assets", damage.flips("assets/text/documents.json")),
-    "documents.parquet: one bit": ("assets", damage.flips("cache/texts/*/*.parquet")),
-    "record of tokens: one bit": ("assets", damage.flips("tokens/*.json")),
-    "tokens: one bit": ("assets", damage.flips("cache/tokens/*/*.safetensors")),
-    "tokens: those of the other split": ("assets", damage.swapped("cache/tokens/*/*.safetensors")),
-    "manifest: one bit": ("activations", damage.flips("manifests/*.json")),
-    "study's store: one bit of a chunk": ("activations", damage.flips(f"{STORE}/{CHUNKS}")),
-    "study's store: one bit of its JSON": ("activations", damage.flips(f"{STORE}/**/*.json")),
-    "study's store: a chunk cut short": ("activations", damage.truncated(f"{STORE}/{CHUNKS}")),
-    "study's store: another chunk": ("activations", damage.swapped(f"{STORE}/{CHUNKS}")),
-    "study's store: no chunk": ("activations", damage.missing(f"{STORE}/{CHUNKS}")),
-    "study's store: no JSON": ("activations", damage.missing(f"{STORE}/**/*.json")),
-    "baselines: one bit": ("activations", damage.flips("baselines/*.json")),
-    "baselines' tensors: one bit": ("activations", damage.flips("cache/baselines/*/*.safetensors")),
-    "metrics.json: one bit": ("cells", damage.flips(f"{CELL}/metrics.json")),
-    "sae.safetensors: one bit": ("cells", damage.flips(f"{CELL}/sae.safetensors")),
-    "sae.safetensors: that of another cell": ("cells", damage.swapped(f"{CELL}/sae.safetensors")),
-    "latents.safetensors: one bit": ("cells", damage.flips(f"{CELL}/latents.safetensors")),
-    "training.json: one bit": ("cells", damage.flips(f"{CELL}/training.json")),
-    "curve.parquet: one bit": ("cells", damage.flips(f"{CELL}/curve.parquet")),
-    "trained.json: one bit": ("cells", damage.flips(f"{CELL}/.state/trained.json")),
+    "documents.json: one bit": ("assets", flip, "assets/text/documents.json"),
+    "documents.parquet: one bit": ("assets", flip, "cache/texts/*/*.parquet"),
+    "record of tokens: one bit": ("assets", flip, "tokens/*.json"),
+    "tokens: one bit": ("assets", flip, "cache/tokens/*/*.safetensors"),
+    "tokens: those of the other split": ("assets", exchange, "cache/tokens/*/*.safetensors"),
+    "manifest: one bit": ("activations", flip, "manifests/*.json"),
+    "study's store: one bit of a chunk": ("activations", flip, f"{STORE}/{CHUNKS}"),
+    "study's store: one bit of its JSON": ("activations", flip, f"{STORE}/**/*.json"),
+    "study's store: a chunk cut short": ("activations", cut, f"{STORE}/{CHUNKS}"),
+    "study's store: another chunk": ("activations", exchange, f"{STORE}/{CHUNKS}"),
+    "study's store: no chunk": ("activations", delete, f"{STORE}/{CHUNKS}"),
+    "study's store: no JSON": ("activations", delete, f"{STORE}/**/*.json"),
+    "baselines: one bit": ("activations", flip, "baselines/*.json"),
+    "baselines' tensors: one bit": ("activations", flip, "cache/baselines/*/*.safetensors"),
+    "metrics.json: one bit": ("cells", flip, f"{CELL}/metrics.json"),
+    "sae.safetensors: one bit": ("cells", flip, f"{CELL}/sae.safetensors"),
+    "sae.safetensors: that of another cell": ("cells", exchange, f"{CELL}/sae.safetensors"),
+    "latents.safetensors: one bit": ("cells", flip, f"{CELL}/latents.safetensors"),
+    "training.json: one bit": ("cells", flip, f"{CELL}/training.json"),
+    "curve.parquet: one bit": ("cells", flip, f"{CELL}/curve.parquet"),
+    "trained.json: one bit": ("cells", flip, f"{CELL}/.state/trained.json"),
 }
 
 
 @pytest.mark.parametrize("kind", STUDY_KINDS)
 def test_damaged_studies(kind: str, study: SoundStudy, backup: Path, campaign: Campaign) -> None:
-    wing, harm = STUDY_KINDS[kind]
+    wing, harm, pattern = STUDY_KINDS[kind]
     times = campaign.times(full=FULL, short=SHORT)
     missed, unmended, lost = [], [], 0
     for number in range(times):
         before = stamps(study.folder)
-        hit = f"{number}: {harm(study.folder, campaign.chance(kind, number))}"
+        chance = campaign.chance(kind, number)
+        alike = sorted(path for path in study.folder.glob(pattern) if path.is_file())
+        file = chance.choice(alike)
+        harm(file, alike, chance)
+        hit = f"{number}: {file}"
         faults = verify(study.made.study).faults
         missed += [] if faults else [hit]
         for fault in faults:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import Campaign
-from tests.faults.small_disk import PAGE, Done, SmallDisk, Stages, namespace, small_disk
-from tests.faults.small_study import (
+from tests.helpers.campaign import Campaign
+from tests.helpers.small_disk import PAGE, Done, SmallDisk, Stages, namespace, small_disk
+from tests.helpers.stages_of_study import (
     RULES,
     Reference,
     Stage,

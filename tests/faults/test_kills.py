@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from sagsae.training.checkpoint import newest_checkpoint
-from tests.faults.campaign import Campaign
-from tests.faults.small_disk import Stages
-from tests.faults.small_study import (
+from tests.helpers.campaign import Campaign
+from tests.helpers.small_disk import Stages
+from tests.helpers.stages_of_study import (
     CONFIGURATION,
     RULES,
     STUDY,

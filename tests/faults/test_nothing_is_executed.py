@@ -20,8 +20,8 @@ from sagsae.activations.language_models import (
     load_language_model,
     load_tokenizer,
 )
-from tests.e2e.conftest import ROOT, Workflow, workflow_of
-from tests.pipeline.data.small_assets import random_source
+from tests.helpers.assets import random_source
+from tests.helpers.workflow import ROOT, Workflow, workflow_of
 
 MARK = "INJECTED"
 WORKFLOW = [ROOT / "Snakefile", *ROOT.glob("workflow/rules/*.smk")]
@@ -110,7 +110,10 @@ def test_the_module_would_be_run_if_it_were_trusted(model_folder: Path, tmp_path
     assert (tmp_path / MARK).exists()
 
 
-def test_code_of_a_model_is_not_run(model_folder: Path, tmp_path: Path) -> None:
+def test_code_of_a_model_is_not_run_and_consent_is_not_asked_for(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda _: "y")
     config, tokenizer = model_folder / "config.json", model_folder / "tokenizer_config.json"
     change(config, **OWN_MODEL)
     change(tokenizer, **OWN_TOKENIZER)
@@ -119,17 +122,11 @@ def test_code_of_a_model_is_not_run(model_folder: Path, tmp_path: Path) -> None:
     change(config, model_type="own")
     with pytest.raises(LanguageModelError, match=r"code of its own \(auto_map\), .* never run"):
         load_language_model(model_folder)
+    with pytest.raises(LanguageModelError, match="it brings code of its own"):
+        describe_model(model_folder)
     change(tokenizer, tokenizer_class="Tokenizer")
     with pytest.raises(LanguageModelError, match=r"code of its own \(auto_map\), .* never run"):
         load_tokenizer(model_folder)
-    assert not (tmp_path / MARK).exists()
-
-
-def test_consent_is_not_asked_for(model_folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("builtins.input", lambda _: "y")
-    change(model_folder / "config.json", model_type="own", **OWN_MODEL)
-    with pytest.raises(LanguageModelError, match="it brings code of its own"):
-        describe_model(model_folder)
     assert not (tmp_path / MARK).exists()
 
 

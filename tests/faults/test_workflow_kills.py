@@ -12,8 +12,7 @@ import pytest
 
 from pipeline.study.study import Study
 from pipeline.tools.verify import verify
-from tests.e2e.conftest import Workflow, ended
-from tests.faults.workflow_results import differences, reduced_smoke, results_digest
+from tests.helpers.workflow import Workflow, differences, ended, reduced_smoke, results_digest
 
 
 @pytest.fixture(scope="module")

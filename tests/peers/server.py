@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.warm import end_as_process
+from tests.helpers.warm import end_as_process
 
 HERE = Path(__file__).parent
 IMPORTED = ("dictionary_learning", "sae_lens")

@@ -11,7 +11,7 @@ from pipeline.__main__ import MODULES, STAGES, TOOLS, main, module_of, stage_par
 from pipeline.jobs.stage import SPIN_COUNT, prepare_process
 from pipeline.study.study_config import LOOKS
 from sagsae.files import signed_json
-from tests.e2e.conftest import ROOT
+from tests.helpers.workflow import ROOT
 
 NAMES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 

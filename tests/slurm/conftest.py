@@ -15,7 +15,7 @@ from typing import IO
 
 import pytest
 
-from tests.e2e.conftest import ROOT
+from tests.helpers.workflow import ROOT
 from tests.slurm.cluster import Cluster, cluster, missing
 
 PROFILE = ROOT / "profiles" / "slurm"

@@ -15,8 +15,7 @@ import pytest
 from pipeline.study.study import Study
 from pipeline.tools.cost import MEMORY_GROWTH
 from sagsae.training.checkpoint import newest_checkpoint
-from tests.e2e.conftest import Workflow
-from tests.faults.workflow_results import differences, reduced_smoke, results_digest
+from tests.helpers.workflow import Workflow, differences, reduced_smoke, results_digest
 from tests.slurm.cluster import Cluster, Job
 from tests.slurm.conftest import OnSlurm, end, wait_for
 

@@ -9,8 +9,7 @@ import pytest
 
 from pipeline.study.study import Study
 from pipeline.tools.cost import LEAST_MINUTES, Requests
-from tests.e2e.conftest import ROOT, Workflow
-from tests.faults.workflow_results import differences, results_digest
+from tests.helpers.workflow import ROOT, Workflow, differences, results_digest
 from tests.slurm.cluster import Job
 from tests.slurm.conftest import OnSlurm
 
@@ -37,22 +36,7 @@ def both(slurm, tmp_path_factory: pytest.TempPathFactory) -> Both:
     workflow = OnSlurm(there, SMOKE, slurm)
     workflow.run()
     study = Path("results/smoke")
-    found = Both(here / study, there / study, workflow, slurm.jobs())
-    print(shown(found))
-    return found
-
-
-def shown(both: Both) -> str:
-    """Jobs with states and resources, and digests side by side; for `pytest -s`."""
-    lines = [
-        f"{job.number:4} {job.what:36} {job.state:10} gpu {job.gpus} cpu {job.asked['cpu']}"
-        f" mem {job.mem_mb} MB, {job.minutes} min, ran {job['RunTime']}"
-        for job in both.jobs
-    ]
-    for part in (*PARTS, "report.html"):
-        pair = [results_digest(root, (part,))[:16] for root in (both.local, both.remote)]
-        lines.append(f"{part:12} local {pair[0]}  slurm {pair[1]}")
-    return "\n".join(lines)
+    return Both(here / study, there / study, workflow, slurm.jobs())
 
 
 def test_results_are_those_of_a_local_run(both):

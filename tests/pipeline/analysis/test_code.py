@@ -47,16 +47,3 @@ def test_a_changed_line_counts_where_analysis_follows_from_it(module, covered, m
     before = code.code_digest.__wrapped__()
     monkeypatch.setattr(Path, "read_bytes", lambda file: read(file) + b"#" * (file == path))
     assert (code.code_digest.__wrapped__() != before) == covered
-
-
-def test_imports_of_every_form_are_seen():
-    source = (
-        "import sagsae.files\n"
-        "from pipeline.study import outputs as o, scope\n"
-        "def f():\n    from pipeline.jobs.stage import (\n        locked,\n    )\n"
-        "import numpy\n"
-    )
-    names = set(code.imported(source))
-    assert {"sagsae.files", "pipeline.study.outputs", "pipeline.study.scope"} <= names
-    assert "pipeline.jobs.stage" in names
-    assert not any("numpy" in name for name in names)

@@ -20,8 +20,7 @@ from pipeline.analysis.numbers import LOOKS
 from pipeline.analysis.table import Source, Table, all_tables, make_tables, table_of, tables_of
 from pipeline.study.study import Study
 from sagsae.autoencoders import registry
-from tests.pipeline.made_families import families_config
-from tests.pipeline.made_settings import settings_configuration
+from tests.helpers.made_studies import families_config, settings_configuration
 
 SWEEPS = ["figure_r2", "figure_2", "figure_3", "figure_11"]
 SPECIFICATIONS = ["figure_spec_gap", "figure_spec_dead", "figure_spec_reduction"]

@@ -119,10 +119,13 @@ def test_losses_belong_to_the_source_of_the_token_that_is_predicted(trained, mea
     assert sum(counted.values()) == measured["ce_tokens"]
     assert counted["late"] == 0
     assert min(counted["news"], counted["chat"]) > 5
-    total = sum(
-        r["ce_sae"] * r["ce_tokens"] for r in measured["sources"].values() if r["ce_tokens"]
-    )
-    assert total / measured["ce_tokens"] == pytest.approx(measured["ce_sae"])
+    whole = {kind: float(values[kept[:, :-1]].mean()) for kind, values in losses.items()}
+    for kind, value in whole.items():
+        assert measured[f"ce_{kind}"] == pytest.approx(value, rel=1e-5)
+    assert whole["clean"] != pytest.approx(whole["sae"], abs=1e-3)
+    for name, kind in (("loss_recovered", "zero"), ("loss_recovered_mean", "mean")):
+        share = (whole[kind] - whole["sae"]) / (whole[kind] - whole["clean"])
+        assert measured[name] == pytest.approx(share, rel=1e-3)
 
 
 def test_sources_change_nothing_else(trained, measured, tmp_path):

@@ -19,7 +19,7 @@ from pipeline.study.curves import read_curve
 from pipeline.study.metrics import read_all
 from pipeline.study.study import Study
 from pipeline.tools.verify import verify
-from tests.pipeline.whole_study import CONFIG, WholeStudy, configuration, make_whole_study
+from tests.helpers.real_study import CONFIG, WholeStudy, configuration, make_whole_study
 
 pytestmark = pytest.mark.long
 

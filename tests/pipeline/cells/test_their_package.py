@@ -17,7 +17,7 @@ from pipeline.study.outputs import CURVE, METRICS, WEIGHTS
 from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
-from tests.pipeline.whole_study import make_whole_study
+from tests.helpers.real_study import make_whole_study
 from tests.their_package import installed
 
 

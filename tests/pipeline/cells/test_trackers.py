@@ -19,7 +19,7 @@ from pipeline.jobs.json_files import read_json
 from pipeline.study.curves import read_curve
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
-from tests.pipeline.whole_study import (
+from tests.helpers.real_study import (
     CELL,
     CONFIG,
     WholeStudy,

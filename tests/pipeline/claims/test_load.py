@@ -7,8 +7,8 @@ import pytest
 from pipeline.claims.claim import claims_digest, load
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
-from tests import their_claims
-from tests.pipeline.made_grid import configuration
+from tests.helpers import their_claims
+from tests.helpers.made_studies import configuration
 
 
 def test_a_paper_or_a_module_of_ones_own_is_named(tmp_path, monkeypatch):

@@ -9,8 +9,8 @@ from pipeline.claims.claim import FAILS, HOLDS, OPEN
 from pipeline.claims.evidence import Evidence
 from pipeline.claims.sa_gsae import CLAIMS
 from pipeline.study.scope import Scope
-from tests.pipeline.conftest import MadeStudy
-from tests.pipeline.made_settings import made_settings, settings_configuration
+from tests.helpers.made_studies import made_settings, settings_configuration
+from tests.helpers.made_study import MadeStudy
 
 WIDE = "8d vs 16d"
 

@@ -9,8 +9,8 @@ import pandas as pd
 from pipeline.analysis.csv_files import write_csv
 from pipeline.claims.sa_gsae import CLAIMS
 from pipeline.claims.tables.verdicts import reference_file, reference_verdicts
+from tests.helpers.made_studies import made_settings
 from tests.pipeline.claims.sa_gsae.made_tables import spec
-from tests.pipeline.made_settings import made_settings
 
 ROWS = pd.DataFrame(
     {

@@ -10,7 +10,7 @@ from pipeline.data.documents import open_documents
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.json_files import digest
 from pipeline.study.sources import HubText
-from tests.pipeline.data.small_assets import made_text, nothing_finished, text_spec, wheel_source
+from tests.helpers.assets import made_text, nothing_finished, text_spec, wheel_source
 
 
 def texts_of(spec, folder):

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.data import fetch as assets
 from pipeline.jobs.json_files import digest
 from sagsae.activations.language_models import LanguageModelError, load_language_model
-from tests.pipeline.data.small_assets import LLAMA, made_model, model_spec, random_source
+from tests.helpers.assets import LLAMA, made_model, model_spec, random_source
 
 
 def test_random_models_are_reproducible(tmp_path):

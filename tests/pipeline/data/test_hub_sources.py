@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.data import fetch as assets
 from pipeline.data.wheels import AssetError
-from tests.pipeline.data.small_assets import made_model, model_spec, random_source
+from tests.helpers.assets import made_model, model_spec, random_source
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

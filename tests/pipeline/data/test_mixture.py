@@ -13,7 +13,7 @@ from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
 from pipeline.study.sources import MixedText, content_of
 from pipeline.study.specs import TextSpec
-from tests.pipeline.data.small_assets import made_text, nothing_finished, text_spec, wheel_source
+from tests.helpers.assets import made_text, nothing_finished, text_spec, wheel_source
 
 VERSES = (
     'from nowhere import Bible\nraise SystemExit("must not run")\n'

@@ -16,7 +16,7 @@ from pipeline.tools.verify import verify
 from sagsae.activations.reading import BlockReader
 from sagsae.activations.storage import Storage, storage_at
 from sagsae.activations.store import Store
-from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study, without_costs
+from tests.helpers.real_study import WholeStudy, configuration, make_whole_study, without_costs
 from tests.s3_servers import KEY, SECRET, folders
 
 

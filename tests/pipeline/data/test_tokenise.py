@@ -15,8 +15,8 @@ from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
 from sagsae.activations.language_models import load_tokenizer
 from sagsae.activations.tokens import load_tokens, save_tokens
-from tests.pipeline.data.small_assets import made_model, made_text
-from tests.pipeline.whole_study import CONFIG as WHOLE
+from tests.helpers.assets import made_model, made_text
+from tests.helpers.real_study import CONFIG as WHOLE
 
 CONFIG = WHOLE | {
     "text": WHOLE["text"]

@@ -10,7 +10,7 @@ from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.sources import WheelFile, content_of
 from pipeline.study.specs import AssetSpec
 from sagsae.activations.language_models import load_language_model, load_tokenizer
-from tests.pipeline.data.small_assets import (
+from tests.helpers.assets import (
     byte_tokens,
     made_model,
     make_wheel,

@@ -37,19 +37,20 @@ def test_other_spellings_are_told_the_right_one(lam, right):
 
 
 @pytest.mark.parametrize(
-    "path",
+    ("path", "message"),
     [
-        "m/attn/gated/w08_lam0.1_seed0",
-        "m/attn/gated/w0_lam0.1_seed0",
-        "m/attn/gated/w8_lam0.1_seed00",
-        "m/attn/gated/w8_lam0.1_seed-1",
-        "m/attn/gated/w8_lam0.1",
-        "m/x/attn/gated/w8_lam0.1_seed0",
-        "../m/attn/gated/w8_lam0.1_seed0/..",
+        ("m/attn/gated/w08_lam0.1_seed0", None),
+        ("m/attn/gated/w0_lam0.1_seed0", None),
+        ("m/attn/gated/w8_lam0.1_seed-1", None),
+        ("m/attn/gated/w8_lam0.1", None),
+        ("../m/attn/gated/w8_lam0.1_seed0/..", None),
+        ("m/attn/topk/w256_k08_seed0", "not canonical: give a plain integer"),
+        ("m/attn/topk/w256_k0_seed0", "at least one latent is active"),
+        ("m/attn/topk/w256_8_seed0", "neither lam<lambda> nor k<k>"),
     ],
 )
-def test_malformed_names(path):
-    with pytest.raises(CellNameError):
+def test_malformed_names(path, message):
+    with pytest.raises(CellNameError, match=message):
         Cell.from_path(path)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.study.cell import Cell
 from pipeline.study.curves import curve_content, read_curve
-from tests.pipeline.made_curves import made_rows, make_curve
+from tests.helpers.made_study import made_rows
 
 CELL = Cell(model="m", hookpoint="resid", variant="gated", width=8, lam=0.1, seed=0)
 COLUMNS = ["step", "tokens", "loss", "reconstruction", "penalty", "auxiliary"]
@@ -53,9 +53,8 @@ def test_an_autoencoder_of_another_package_has_its_own_terms(tmp_path):
 
 
 def test_a_file_that_is_no_curve_is_named(tmp_path):
-    (tmp_path / CELL.path).mkdir(parents=True)
-    path = make_curve(tmp_path, CELL)
-    content = path.read_bytes()
+    content = curve_content(made_rows(CELL), CELL, "a")
+    path = written(tmp_path, content)
     for damaged in (b"", content[:-1], content[: len(content) // 2], b"x" * 100):
         path.write_bytes(damaged)
         with pytest.raises(ValueError, match=r"curve\.parquet: no training curve"):

@@ -11,7 +11,7 @@ from pipeline.study.hub import hub_cells, read_by_hub
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.sections import CellNameError
 from pipeline.study.study import Study
-from tests.pipeline.made_grid import configuration
+from tests.helpers.made_studies import configuration
 
 
 def study(tmp_path: Path, *cells: str) -> Study:

@@ -12,7 +12,7 @@ from pipeline.study.hub import hub_cells, read_by_hub
 from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.study import Study
 from pipeline.tools.cost import Requests
-from tests.pipeline.made_grid import configuration
+from tests.helpers.made_studies import configuration
 
 SOURCE = {"kind": "saelens", "path": "theirs", "folder": "l1"}
 BLOCK = {

@@ -13,7 +13,7 @@ from pipeline.study.sections import CellNameError
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
 from pipeline.tools.list_targets import main as list_targets
-from tests.pipeline.made_grid import configuration
+from tests.helpers.made_studies import configuration
 from tests.pipeline.study.test_recipes import faults
 
 TOPK = {"variant": "topk", "expansion": 4, "ks": [8, 64]}
@@ -41,23 +41,6 @@ def test_cells_have_their_k_where_others_have_their_lambda():
     for cell in study.cells:
         assert Cell.from_path(cell.path) == cell == study.cell_named(cell.path)
         assert Cell(**vars(cell)) == cell
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("k08", "not canonical: give a plain integer"),
-        ("k0", "at least one latent is active"),
-        ("k-1", "not canonical: give a plain integer"),
-        ("k", "neither lam<lambda> nor k<k>"),
-        ("8", "neither lam<lambda> nor k<k>"),
-        ("kx", "not canonical: give a plain integer"),
-        ("lam", "neither lam<lambda> nor k<k>"),
-    ],
-)
-def test_other_spellings_of_a_k(text, message):
-    with pytest.raises(CellNameError, match=message):
-        Cell.from_path(f"small/resid/topk/w256_{text}_seed0")
 
 
 def test_a_cell_has_one_of_both():

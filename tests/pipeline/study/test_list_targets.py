@@ -15,8 +15,8 @@ from pipeline.study.list_cells import main as list_cells
 from pipeline.study.study import Study
 from pipeline.tools.list_targets import main as list_targets
 from pipeline.tools.list_targets import targets
-from tests.e2e.conftest import ROOT
-from tests.pipeline.made_grid import configuration
+from tests.helpers.made_studies import configuration
+from tests.helpers.workflow import ROOT
 
 
 @pytest.fixture
@@ -48,12 +48,6 @@ def test_cells_are_listed_by_every_axis(config, capsys):
         expected = [cell.path for cell in study.cells if getattr(cell, axis) == own]
         assert cells(config, capsys, **{axis: str(value)}) == expected
         assert expected, axis
-
-
-def test_targets_of_cells_are_files_that_snakemake_makes(config, capsys):
-    study = Study.load(config)
-    every = cells(config, capsys, targets=True)
-    assert every == [study.metrics(cell) for cell in study.cells]
 
 
 def test_a_cell_is_missing_until_it_has_metrics_of_its_configuration(config, capsys):

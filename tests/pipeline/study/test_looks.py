@@ -13,7 +13,7 @@ from pipeline.study.outputs import WEIGHTS
 from pipeline.study.sections import ConfigError
 from pipeline.study.signs import one_sided_forms
 from pipeline.study.study import Study
-from tests.pipeline.made_grid import LAMBDAS, configuration
+from tests.helpers.made_studies import LAMBDAS, configuration
 
 PLACES = [f"{model}/{at}" for model in ("large", "small") for at in ("mlp_out", "attn", "resid")]
 TIED = "small/resid/sagsae_tied/w128_lam0.1_seed1"
@@ -202,22 +202,15 @@ def test_a_section_names_places_of_the_study_alone(kind, section, words):
     ("changes", "message"),
     [
         ({"dial": {"contexts": 65}}, r"dial\.contexts: 65 are more than evaluation\.lr_contexts"),
-        ({"dial": {"contexts": 3}}, r"dial\.contexts: .*greater than or equal to 4"),
         ({"dial": {"alphas": [1, 0.5]}}, r"dial\.alphas: .*does not ascend"),
-        ({"dial": {"alphas": [0.5, 0.5]}}, r"dial\.alphas: .*does not ascend"),
-        ({"dial": {"alphas": []}}, r"dial\.alphas: .*at least 1"),
-        ({"dial": {"random": 0}}, r"dial\.random: .*greater than 0"),
         ({"dial": {}, "comparisons": []}, "comparisons: empty, and section dial"),
         ({"probe": {"ks": [2, 1]}}, r"probe\.ks.*does not ascend"),
-        ({"probe": {"ks": []}}, r"probe\.ks"),
         ({"probe": {"labels": ["letter", "letter"]}}, r"probe\.labels.*listed twice"),
-        ({"probe": {"labels": ["mood"]}}, r"probe\.labels\.0"),
         ({"probe": {"labels": ["source"]}}, r"probe\.labels: source alone, and the text has one"),
         ({"probe": {"test_rows": 50}}, r"probe\.test_rows: 50 rows.*least_rows 30 asks for"),
         ({"browser": {"cells": ["small/resid"]}}, "browser.cells.0: 'small/resid' is not <model>"),
         ({"browser": {"cells": [TIED.replace("small", "huge")]}}, "unknown model 'huge'"),
         ({"browser": {}, "comparisons": []}, "browser: it shows the two sides of the first"),
-        ({"browser": {"top": 0}}, "browser.top"),
     ],
 )
 def test_faults_name_the_field(changes, message):

@@ -12,7 +12,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.recipes import levels_of
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
-from tests.pipeline.made_grid import configuration
+from tests.helpers.made_studies import configuration
 
 ROOT = Path(__file__).resolve().parents[3]
 FAST = {"training": {"learning_rate": 3e-3}}

@@ -12,7 +12,7 @@ from pipeline.study.scope import Scope
 from pipeline.study.sections import ConfigError
 from pipeline.study.settings import Factor, Setting, differ_in, factors_of, width_pairs
 from pipeline.study.study import Study
-from tests.pipeline.made_settings import settings_configuration
+from tests.helpers.made_studies import settings_configuration
 
 MODELS = {"small": 64, "large": 96}
 

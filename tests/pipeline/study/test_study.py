@@ -36,7 +36,6 @@ def changed(**changes) -> dict:
         ({"colour": "red"}, "colour", "unknown key: allowed are study, note, "),
         ({"training__learning_rat": 1}, "training.learning_rat", "did you mean learning_rate;"),
         ({"grid__0__lambdas": [0.1, 0.1]}, "grid.0.lambdas", "0.1 is listed twice"),
-        ({"synthetic__seeds": [0, 0]}, "synthetic.seeds", "0 is listed twice"),
         (
             {"comparisons__0__candidate__expansion": 3},
             "comparisons.0.candidate",
@@ -54,31 +53,20 @@ def changed(**changes) -> dict:
         ),
         ({"grid__0__lambdas": ["3e-3"]}, "grid.0.lambdas.0", "3.0e-3"),
         ({"grid__0__lambdas": [0.1234567]}, "grid.0.lambdas", "round it to 0.123457"),
-        ({"grid__0__lambdas": [-0.1]}, "grid.0.lambdas.0", "greater than 0"),
         ({"grid__0__lambdas": [float("nan")]}, "grid.0.lambdas.0", "finite"),
-        ({"grid__0__lambdas": []}, "grid.0.lambdas", "at least 1"),
         ({"grid__0__variant": "gatd"}, "grid.0.variant", "unknown variant 'gatd'"),
         ({"grid__0__width": 12}, "grid.0", "exactly one of expansion and width"),
         ({"grid__0__models": ["gpt5"]}, "grid.0.models", "unknown 'gpt5'"),
         ({"grid__0__hookpoints": ["mlp"]}, "grid.0.hookpoints", "unknown 'mlp'"),
-        ({"grid__0__seeds": [0, 0]}, "grid.0.seeds", "0 is listed twice"),
         ({"grid__2": SMOKE["grid"][0]}, "grid.2", "already given by grid.0"),
         ({"hookpoints": ["mlp_out", "router"]}, "models.0.hookpoints", "'router'"),
-        ({"hookpoints": ["attn", "attn"]}, "hookpoints", "listed twice"),
         ({"models__1__name": "tiny-gpt-neox"}, "models", "listed twice"),
         ({"models__0__name": "../up"}, "models.0.name", "pattern"),
-        ({"models__0__layer": -1}, "models.0.layer", "greater than or equal to 0"),
-        ({"models__0__source__kind": "pickle"}, "models.0.source", "pickle"),
-        ({"study": "a/b"}, "study", "pattern"),
         ({"training__tokens": 10}, "training", "less than one batch"),
-        ({"training__batch_size": 2.5}, "training.batch_size", "integer"),
         ({"dump__rows_per_chunk": 300}, "dump", "not a multiple"),
         ({"dump__train_rows": 10}, "dump", "less than one block"),
-        ({"text__heldout_fraction": 0.7}, "text.heldout_fraction", "less than or equal to 0.5"),
         ({"formats": {"figures": ["eps"]}}, "formats.figures.0", "should be 'svg' or 'pdf'"),
-        ({"formats": {"figures": ["svg", "svg"]}}, "formats.figures", "listed twice"),
         ({"tracking": ["comet"]}, "tracking.0", "should be 'wandb', 'tensorboard' or"),
-        ({"comparisons__0__baseline__variant": "x"}, "comparisons.0.baseline.variant", "'x'"),
     ],
 )
 def test_faults_name_the_field(change, where, what):
@@ -86,12 +74,6 @@ def test_faults_name_the_field(change, where, what):
         Study.from_dict(changed(**change))
     lines = [line for line in str(caught.value).splitlines() if f"  {where}" in line]
     assert any(what in line for line in lines), str(caught.value)
-
-
-def test_every_fault_is_reported():
-    raw = changed(colour="red", training__batch_size=0, grid__0__lambdas=["3e-3"])
-    with pytest.raises(ConfigError, match=r"3 error\(s\)"):
-        Study.from_dict(raw)
 
 
 def test_a_file_that_is_not_yaml_or_not_there(tmp_path):

@@ -15,7 +15,7 @@ from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
 from pipeline.tools.cache import entries
 from sagsae.files import FileLock
-from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study
+from tests.helpers.real_study import WholeStudy, configuration, make_whole_study
 
 Answer = Callable[[str], None]
 

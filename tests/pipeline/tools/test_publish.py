@@ -7,14 +7,13 @@ import pytest
 from pipeline.study.metrics import MetricsError
 from pipeline.study.outputs import CURVES, MEASURES
 from pipeline.tools.publish import publish
-from tests.pipeline.made_curves import make_curve
 
 
 @pytest.fixture
 def finished(made_study):
     """A study with curves that figures draw, tables and claims."""
     cell = made_study.scope.grid[0]
-    make_curve(made_study.root / "cells", cell)
+    made_study.curve(cell)
     made_study.spec["curves"] = [cell.path]
     made_study.tables()
     made_study.make("claims")

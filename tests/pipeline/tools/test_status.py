@@ -20,7 +20,7 @@ from pipeline.study.study import Study
 from pipeline.tools import status
 from pipeline.tools.status import cell_job, lines, pace
 from sagsae.files import FileLock
-from tests.pipeline.made_grid import configuration
+from tests.helpers.made_studies import configuration
 
 TRAINS = "train small/mlp_out: 1,024/4,096 tokens, 8,181/s, ETA 3 min, loss 0.0834, L0 283.2"
 FAILS = "error: the disk is full;\n  delete something"

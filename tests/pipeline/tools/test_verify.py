@@ -18,11 +18,9 @@ from pipeline.jobs.stage import run_stage
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from pipeline.tools.verify import verify
-from tests.pipeline.made_dial import make_dials
-from tests.pipeline.made_grid import make_grid
-from tests.pipeline.made_probes import make_probes
-from tests.pipeline.made_signs import make_signs
-from tests.pipeline.whole_study import CELL, WholeStudy, configuration, make_whole_study
+from tests.helpers.made_looks import make_looks
+from tests.helpers.made_studies import make_grid
+from tests.helpers.real_study import CELL, WholeStudy, configuration, make_whole_study
 
 
 @pytest.fixture(scope="module")
@@ -156,14 +154,13 @@ def test_the_command_line(whole, capsys):
 # Files of jobs that look into cells -------------------------------------------------------
 
 PLACES = {"models": ["small"], "hookpoints": ["mlp_out"]}
-MAKERS = {"dial": make_dials, "probe": make_probes, "signs": make_signs}
 
 
-@pytest.fixture(params=list(MAKERS))
+@pytest.fixture(params=["dial", "probe", "signs"])
 def looked(request, tmp_path) -> tuple[Study, Path]:
     """A study with one file of such a job."""
     study = make_grid(tmp_path, hookpoints=["mlp_out"], **{request.param: PLACES})
-    MAKERS[request.param](study)
+    make_looks(study, request.param)
     (look,) = study.looks[request.param]
     return study, Path(study.look_file(request.param, look))
 

@@ -17,8 +17,8 @@ from pipeline.analysis.figures.sign_rates import with_data
 from pipeline.analysis.figures.sweep import against_l0
 from pipeline.analysis.tables.sweeps import with_series
 from pipeline.study.measures import Measures
-from tests.pipeline.conftest import MadeStudy
-from tests.pipeline.made_grid import make_grid
+from tests.helpers.made_studies import make_grid
+from tests.helpers.made_study import MadeStudy
 
 
 def points_of(study: MadeStudy) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def first_panel(study: MadeStudy, points: pd.DataFrame, metric: str):
 def test_a_panel_for_each_model_and_hookpoint_on_a_log_axis(built_study):
     axes = built_study.draw("figure_r2")[0].axes
     titles = [panel.get_title() for panel in axes]
-    assert titles == ["small, mlp_out", "small, resid", "large, mlp_out", "large, resid"]
+    assert titles == ["large, mlp_out", "large, resid", "small, mlp_out", "small, resid"]
     assert {panel.get_xscale() for panel in axes} == {"log"}
 
 

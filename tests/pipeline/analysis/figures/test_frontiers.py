@@ -9,7 +9,7 @@ from pipeline.analysis.numbers import LOOKS
 from pipeline.analysis.tables.cells import POINTS
 from pipeline.study.measures import Measures
 from sagsae.autoencoders.registry import sides, stem
-from tests.pipeline.made_families import made_families
+from tests.helpers.made_studies import made_families
 
 
 @pytest.fixture(scope="module")

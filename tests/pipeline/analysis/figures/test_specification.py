@@ -1,12 +1,11 @@
-"""Specification curves: the levels below the points, crosses, a curve without points."""
+"""Specification curves: crosses, and a curve without points."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from tests.pipeline.conftest import MadeStudy
-from tests.pipeline.made_settings import made_settings
+from tests.helpers.made_studies import made_settings
+from tests.helpers.made_study import MadeStudy
 
 
 @pytest.fixture(scope="module")
@@ -14,28 +13,6 @@ def study(tmp_path_factory) -> MadeStudy:
     made = made_settings(tmp_path_factory.mktemp("curves"))
     made.tables()
     return made
-
-
-def test_the_strip_has_a_row_per_level_with_a_mark_under_each_point_that_has_it(study):
-    figure, table = study.draw("figure_spec_dead")
-    strip = figure.axes[1]
-    labels = [text.get_text() for text in strip.get_yticklabels()]
-    assert labels == [
-        *("learning_rate = 0.0007", "learning_rate = 0.003"),
-        *("b_dec_init = mean", "b_dec_init = zero"),
-        *("width = 2d vs 4d", "width = 8d vs 16d"),
-        *("model = large", "model = small"),
-        *("hookpoint = mlp_out", "hookpoint = resid"),
-    ]
-    rows = dict(zip(labels, strip.collections, strict=True))
-    for label, marks in rows.items():
-        name, level = label.split(" = ")
-        column = name if name in table else f"level_{name}"
-        offsets = np.asarray(marks.get_offsets())
-        assert offsets[:, 0].tolist() == table.loc[table[column] == level, "rank"].tolist()
-        assert set(offsets[:, 1]) == {strip.get_yticks()[labels.index(label)]}
-    zero = np.asarray(rows["b_dec_init = zero"].get_offsets())[:, 0]
-    assert zero.tolist() == list(range(13, 29))  # it decides: all at one end
 
 
 def test_collapsed_points_have_a_cross(study):

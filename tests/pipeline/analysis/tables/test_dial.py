@@ -10,8 +10,8 @@ import pytest
 from pipeline.analysis.tables.dial import curve_table, dial_table
 from pipeline.study.dial import LATENT, PAIR, RANDOM
 from pipeline.study.study import Study
-from tests.pipeline.made_dial import CHANCE, DIAL, SIZES, direction, made_run
-from tests.pipeline.made_grid import configuration
+from tests.helpers.made_looks import CHANCE, DIAL, SIZES, direction, made_dial
+from tests.helpers.made_studies import configuration
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def study(tmp_path) -> Study:
 
 @pytest.fixture
 def runs(study):
-    return [made_run(spec) for spec in study.looks["dial"].values()]
+    return [made_dial(spec) for spec in study.looks["dial"].values()]
 
 
 def test_every_direction_has_a_row_with_its_score(runs):
@@ -52,7 +52,7 @@ def test_every_direction_has_a_row_with_its_score(runs):
 def test_chance_is_the_median_of_the_random_directions_of_the_job(study, gains, times):
     spec = next(iter(study.looks["dial"].values()))
     drawn = [direction(RANDOM, i, [x * gain for x in CHANCE]) for i, gain in enumerate(gains, 1)]
-    found = dial_table([made_run(spec, direction(LATENT, 1, DIAL), *drawn)])
+    found = dial_table([made_dial(spec, direction(LATENT, 1, DIAL), *drawn)])
     assert found["times_random"].iloc[0] == pytest.approx(times, nan_ok=True)
     assert not found["dial"].iloc[0]
 

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.analysis.tables.effects import EFFECTS, VARIANT_LEVEL, main_effect_table
 from pipeline.study.settings import Factor, Setting
-from tests.pipeline.conftest import MadeStudy
-from tests.pipeline.made_settings import made_settings, pairs
+from tests.helpers.made_studies import made_settings
+from tests.helpers.made_study import MadeStudy
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,8 @@ class TestEffects:
             ("zero-fast", "zero", "0.003", WIDE),
         ]
         here = effects[effects["recipe"] == "fast"]
-        assert list(zip(here["model"], here["hookpoint"], strict=True)) == pairs()
+        places = [(model, at) for model in ("large", "small") for at in ("mlp_out", "resid")]
+        assert list(zip(here["model"], here["hookpoint"], strict=True)) == places
 
     def test_the_advantage_is_as_made(self, study):
         effects = study.table("effects")

@@ -14,8 +14,8 @@ from pipeline.analysis.tables.probing import (
 )
 from pipeline.study.probe import ProbeRun
 from pipeline.study.study import Study
-from tests.pipeline.made_grid import configuration
-from tests.pipeline.made_probes import KS, made_run
+from tests.helpers.made_looks import PROBE_KS, made_probe
+from tests.helpers.made_studies import configuration
 
 
 @pytest.fixture
@@ -26,13 +26,13 @@ def study(tmp_path) -> Study:
 
 @pytest.fixture
 def runs(study):
-    return [made_run(spec) for spec in study.looks["probe"].values()]
+    return [made_probe(spec) for spec in study.looks["probe"].values()]
 
 
 def test_a_row_for_each_cell_kind_and_number_of_sides(runs):
     table = probing_table(runs)
     cells = len(runs[0].cells)
-    assert len(table) == 2 * cells * 3 * len(KS)
+    assert len(table) == 2 * cells * 3 * len(PROBE_KS)
     assert table["kind"].unique().tolist() == ["all", "letter", "digit"]
     one = table[
         (table["variant"] == "sagsae_tied") & (table["lam"] == 0.1) & (table["width"] == 128)
@@ -43,9 +43,9 @@ def test_a_row_for_each_cell_kind_and_number_of_sides(runs):
     assert one.loc[("digit", 5), "accuracy"] == pytest.approx(base + 0.25)
     assert one.loc[("all", 1), "accuracy"] == pytest.approx(base + 0.05 / 3)
     assert one["labels"].to_dict() == {
-        **{("all", k): 3 for k in KS},
-        **{("letter", k): 2 for k in KS},
-        **{("digit", k): 1 for k in KS},
+        **{("all", k): 3 for k in PROBE_KS},
+        **{("letter", k): 2 for k in PROBE_KS},
+        **{("digit", k): 1 for k in PROBE_KS},
     }
     assert one["latents"].unique().tolist() == [1, 4]
     assert one.loc[("all", 5), "neurons"] == pytest.approx(0.7)

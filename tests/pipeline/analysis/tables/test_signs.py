@@ -13,8 +13,8 @@ from pipeline.analysis.tables.signs import POLES, consistency_table, poles_table
 from pipeline.jobs.json_files import write_json
 from pipeline.study.measures import gather
 from pipeline.study.study import Study
-from tests.pipeline.made_grid import configuration
-from tests.pipeline.made_signs import made_run, make_signs
+from tests.helpers.made_looks import made_signs, make_looks
+from tests.helpers.made_studies import configuration
 
 KEYS = ["variant", "width", "lam"]
 
@@ -29,7 +29,7 @@ def spec():
 def test_a_row_for_each_point_that_has_several_seeds(spec):
     lost = {cell for cell in spec.cells if cell.lam == 0.1 and cell.seed == 1}
     lost |= {cell for cell in spec.cells if (cell.variant, cell.lam) == ("gated", 0.2)}
-    table = consistency_table([made_run(spec, lost)]).set_index(KEYS)
+    table = consistency_table([made_signs(spec, lost)]).set_index(KEYS)
     assert set(table.index.droplevel("lam")) == {("sagsae_tied", 128), ("gated", 256)}
     assert len(table) == 2 * 3
     whole, part, none = (table.loc["gated", 256, lam] for lam in (0.05, 0.1, 0.2))
@@ -41,7 +41,7 @@ def test_a_row_for_each_point_that_has_several_seeds(spec):
 
 
 def test_a_row_for_each_two_sided_cell_with_a_one_sided_form(spec):
-    table = poles_table([made_run(spec)]).set_index([*KEYS, "seed"])
+    table = poles_table([made_signs(spec)]).set_index([*KEYS, "seed"])
     assert len(table) == 3 * (3 + 3)  # three other two-sided variants have one seed
     row = table.loc["sagsae_tied", 128, 0.05, 2]
     assert row[["live", "two_sided", "two_sided_share", "latents"]].tolist() == [64, 16, 0.25, 4]
@@ -54,7 +54,7 @@ def test_a_row_for_each_two_sided_cell_with_a_one_sided_form(spec):
 
 def test_a_row_for_each_sound_cell_says_where_its_dead_latents_began(spec):
     lost = frozenset(spec.cells[:1])
-    table = starts_table([made_run(spec, lost)])
+    table = starts_table([made_signs(spec, lost)])
     assert len(table) == len(spec.cells) - 1
     assert set(table["dead"]) == {0.5}
     assert table[["dead_against", "dead_along"]].drop_duplicates().values.tolist() == [[0.75, 0.25]]
@@ -68,7 +68,7 @@ def test_pages_show_them_and_what_is_empty_is_no_fault(tmp_path, seeds):
     ]
     asked = {"grid": grid, "comparisons": [], "hookpoints": ["attn"], "signs": {}}
     study = Study.from_dict(configuration(results=str(tmp_path), **asked))
-    make_signs(study)
+    make_looks(study, "signs")
     measures = tmp_path / "measures"
     gather(study.scope, Path(study.root), measures / "signs.jsonl")
     write_json(measures / "study.json", study.scope.model_dump())

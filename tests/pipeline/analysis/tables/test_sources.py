@@ -11,7 +11,8 @@ import pytest
 from pipeline.analysis.figure import figures_of
 from pipeline.jobs.json_files import read_json
 from sagsae.files import write_atomic
-from tests.pipeline.conftest import MadeStudy, make_study
+from tests.helpers.made_studies import make_study
+from tests.helpers.made_study import MadeStudy
 
 LIFT = {"chats": 0.0, "news": -0.045}
 """R2 of the candidate on a source, above that on all text: on news it loses at (large, mlp_out)."""

@@ -49,15 +49,10 @@ def test_comparison_finds_the_known_gaps_with_models_by_name(made_study):
     assert table["overlap_lo"].tolist() == pytest.approx([20.1] * 4)
     assert table["candidate_width"].tolist() == [192, 192, 128, 128]
     assert table["dead_reduction"].tolist() == pytest.approx([24, 24, 16, 16])
-
-
-def test_matched_values_and_the_reason_outside_the_overlap(made_study):
-    table = read_table(made_study.tables() / "comparison.csv")
     gap = table["l0_30_r2_candidate"] - table["l0_30_r2_baseline"]
     assert gap.tolist() == pytest.approx([0.04, 0.03, 0.05, -0.02])
     assert table["l0_900_r2_candidate"].isna().all()
     assert table["l0_900_reason"].str.contains("outside the overlap 20.1 to 80.4").all()
-    assert (table["l0_30_reason"] == "").all()
 
 
 def test_a_collapsed_cell_is_named_and_takes_no_part(made_study):
@@ -96,7 +91,7 @@ def test_all_unusable_files_are_named_at_once_and_no_table_is_written(made_study
     made_study.metrics_file(GATED).write_text(other)
     made_study.metrics_file(TIED).unlink()
     torn = made_study.cells[-1]
-    made_study.metrics_file(torn).write_text("{")
+    made_study.metrics_file(torn).write_text('{"ce_zero": NaN}')
     extra = made_study.cells[-2]
     made_study.change(extra, surprise=1)
     with pytest.raises(MetricsError) as caught:
@@ -107,13 +102,6 @@ def test_all_unusable_files_are_named_at_once_and_no_table_is_written(made_study
     assert f"{torn}/metrics.json: not a JSON object" in message
     assert f"{extra}/metrics.json: 1 error(s)\n  surprise: unknown key" in message
     assert not (made_study.root / "tables").exists()
-
-
-def test_a_number_that_json_lacks_is_refused_with_the_file(made_study):
-    path = made_study.metrics_file(GATED)
-    path.write_text(path.read_text().replace('"ce_zero": 4.5', '"ce_zero": NaN'))
-    with pytest.raises(MetricsError, match=rf"{GATED}/metrics.json: not a JSON object"):
-        made_study.tables()
 
 
 @pytest.mark.slow

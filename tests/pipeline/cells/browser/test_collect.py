@@ -26,8 +26,8 @@ from sagsae.activations.stream import iterate
 from sagsae.autoencoders.weights import load
 from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.steering.promoted import promoted_tokens
+from tests.helpers.made_looks import made_dial
 from tests.pipeline.cells.test_dial import COMPARED, with_cells
-from tests.pipeline.made_dial import made_run
 from tests.pipeline.tiny_study import ROWS, TinyStudy, make_tiny_study
 
 pytestmark = pytest.mark.slow
@@ -236,7 +236,7 @@ def test_promoted_tokens_gates_and_neighbours_follow_from_the_weights(made, tied
 def test_a_dial_is_shown_if_its_weights_are_those(made, tmp_path):
     spec = next(iter(made.specs.values()))
     ((_, steered),) = made.study.looks["dial"].items()
-    found = made_run(steered).model_dump()
+    found = made_dial(steered).model_dump()
     cell = made.cell("sagsae_tied")
     weights = read_json(made.tiny.root / "cells" / cell.path / METRICS)["made_from"]
     side = {"cell": vars(cell), "l0": 8.0, "weights_sha256": weights["weights_sha256"]}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from pipeline.study.dial import LATENT, RANDOM, DialRun
-from tests import chromium
-from tests.chromium import Page
-from tests.pipeline.cells.browser.made_browser import (
+from tests.helpers import chromium
+from tests.helpers.chromium import Page
+from tests.helpers.made_browser import (
     HOSTILE,
     ROWS,
     Made,
@@ -21,7 +21,7 @@ from tests.pipeline.cells.browser.made_browser import (
     texts,
     write_browser,
 )
-from tests.pipeline.made_dial import CHANCE, DIAL, SIZES, direction
+from tests.helpers.made_looks import CHANCE, DIAL, SIZES, direction
 
 WIDTH = 96
 OURS = cell_of("sagsae_tied", WIDTH)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.claims.claim import Claim, Verdict
+from pipeline.claims.claim import Claim
 from pipeline.claims.evidence import Evidence
 from pipeline.study.scope import Scope
 
@@ -58,11 +58,11 @@ def evidence(*pairs: dict[str, Any], **tables: list[dict[str, Any]] | None) -> E
         name: pd.DataFrame(tables.get(name) or [], columns=None if tables.get(name) else columns)
         for name, columns in NONE.items()
     }
-    for name, frame in frames.items():
+    for frame in frames.values():
         if "recipe" not in frame:
             frame["recipe"] = ""
-        if "dominates" in frames[name]:
-            frames[name]["dominates"] = frames[name]["dominates"].astype("boolean")
+        if "dominates" in frame:
+            frame["dominates"] = frame["dominates"].astype("boolean")
     comparison = pd.DataFrame(list(pairs) or [pair()])
     comparison["dominates"] = comparison["dominates"].astype("boolean")
     made_up = tables.get("synthetic")
@@ -72,12 +72,6 @@ def evidence(*pairs: dict[str, Any], **tables: list[dict[str, Any]] | None) -> E
     return Evidence(spec=spec(), comparison=comparison, **beside, **frames)
 
 
-def told(claim: Claim, found: Evidence) -> tuple[str, str, str]:
-    """Outcome, number and remark."""
-    verdict: Verdict = claim.verdict(found)
-    return verdict.outcome, verdict.here, verdict.why
-
-
-def outcome(claim: Claim, found: Evidence) -> str:
+def outcome(claim: Claim, tables: Evidence) -> str:
     """The outcome alone: texts are those of the committed studies."""
-    return claim.verdict(found).outcome
+    return claim.verdict(tables).outcome

@@ -13,7 +13,7 @@ from pipeline.claims.evidence import Evidence
 from pipeline.claims.sa_gsae import CLAIMS
 from pipeline.claims.tables.verdicts import claim_table
 from pipeline.study.metrics import read_all
-from tests.pipeline.made_grid import make_grid
+from tests.helpers.made_studies import make_grid
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from pipeline.tools.hub.folder import main as make_folder
 from sagsae.exchange.saelens import NoEqualError, saelens_weights
-from tests.pipeline.whole_study import CELL, WholeStudy, configuration, make_whole_study
+from tests.helpers.real_study import CELL, WholeStudy, configuration, make_whole_study
 from tests.their_package import installed
 
 GRID = [

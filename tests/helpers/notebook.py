@@ -1,4 +1,4 @@
-"""Run docs/notebook.ipynb: ``python -m tests.notebook [STUDY]`` renews its outputs."""
+"""Run docs/notebook.ipynb: ``python -m tests.helpers.notebook [STUDY]`` renews its outputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unittest.mock import patch
 import nbformat
 from nbclient import NotebookClient
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "docs" / "notebook.ipynb"
 
 

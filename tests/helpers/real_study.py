@@ -178,7 +178,7 @@ class WholeStudy:
 
 def without_costs(folder: Path) -> dict[str, bytes]:
     """Every file below a folder but locks; a cell's records without what training cost."""
-    found = {}
+    contents = {}
     for path in folder.rglob("*"):
         if not path.is_file() or "lock" in path.name:
             continue
@@ -193,8 +193,8 @@ def without_costs(folder: Path) -> dict[str, bytes]:
                     for cost in COSTS:
                         section.pop(cost, None)
                 content = canonical_json(value)
-        found[name] = content
-    return found
+        contents[name] = content
+    return contents
 
 
 def make_whole_study(folder: Path, **changes: Any) -> WholeStudy:

@@ -1,6 +1,6 @@
 """Runs stages, each in a child forked from one process that has imported them all.
 
-    python -m tests.faults.stage_server
+    python -m tests.helpers.stage_server
 
 Reads a JSON request a line: ``arguments`` (name and options of a stage, or any command),
 ``forked`` (a stage, or a process of its own), ``folder`` to run in, ``kill_after`` (seconds until
@@ -23,7 +23,7 @@ import torch
 
 from pipeline.__main__ import main as stage
 from pipeline.jobs.stage import run_stage
-from tests.warm import end_as_process, import_stages
+from tests.helpers.warm import end_as_process, import_stages
 
 PATIENCE = 120
 """Seconds after which a stage counts as hanging, and is killed."""

@@ -56,20 +56,20 @@ class Page:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
-            found = self._receive()
-            if found.get("id") == self._number:
-                assert "error" not in found, (method, found["error"])
-                return found["result"]
+            answer = self._receive()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, (method, answer["error"])
+                return answer["result"]
 
     def _receive(self) -> dict[str, Any]:
         while b"\0" not in self._rest:
             part = self._from.read(2**16)
             assert part, "the browser is gone"
             self._rest += part
-        one, _, self._rest = self._rest.partition(b"\0")
-        found: dict[str, Any] = json.loads(one)
-        self._note(found.get("method", ""), found.get("params", {}))
-        return found
+        message, _, self._rest = self._rest.partition(b"\0")
+        received: dict[str, Any] = json.loads(message)
+        self._note(received.get("method", ""), received.get("params", {}))
+        return received
 
     def _note(self, method: str, values: dict[str, Any]) -> None:
         if method == "Network.requestWillBeSent":
@@ -104,11 +104,11 @@ class Page:
 
     def run(self, script: str) -> Any:
         """The value of an expression, promises awaited."""
-        found = self.call(
+        answer = self.call(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
 
     def wait(self, condition: str) -> None:
         """Wait until an expression is true."""

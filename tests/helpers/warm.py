@@ -1,6 +1,6 @@
 """Stages and Snakemake that start at once: forked from one process that has imported them all.
 
-    python -m tests.warm SOCKET
+    python -m tests.helpers.warm SOCKET
 
 Importing PyTorch and Transformers takes a job three seconds, and the studies of ``tests/e2e`` have
 hundreds of jobs of less than one. ``python`` gives an interpreter that asks this server for them,
@@ -34,7 +34,7 @@ from pipeline.__main__ import MODULES
 from pipeline.__main__ import main as stage
 from pipeline.jobs.stage import prepare_process, run_stage
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 IMPORTED_LATE = (
     "datasets",
     "matplotlib.backends.backend_agg",
@@ -181,7 +181,7 @@ def python() -> Path:
     client.chmod(0o755)
     (folder / "bash-env").write_text(f'PATH="{folder}:$PATH"\n')
     server = subprocess.Popen(
-        [sys.executable, "-m", "tests.warm", folder / "socket"],
+        [sys.executable, "-m", "tests.helpers.warm", folder / "socket"],
         cwd=ROOT,
         env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,

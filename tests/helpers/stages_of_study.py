@@ -15,51 +15,22 @@ import yaml
 from pipeline.study.study import Study
 from sagsae.activations.store import Store
 from sagsae.training.checkpoint import load_checkpoint
-from tests.faults.small_disk import ROOT, Stages
-from tests.faults.workflow_results import content, digest_of, planned_stages
+from tests.helpers.real_study import CONFIG
+from tests.helpers.small_disk import Stages
+from tests.helpers.workflow import ROOT, content, digest_of, planned_stages
 
 RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
 RULES += ("measures", "cells_tables", "claims_tables", "draw_figure", "report")
 """Rules whose stages make something, each after those it needs."""
 ASIDE = r"(^|/)(logs/|specs/configuration-|cache/studies/|\.run\.lock$)"
 STUDY = Path("results/small")
-CONFIGURATION: dict[str, Any] = {
-    "study": "small",
+CONFIGURATION: dict[str, Any] = CONFIG | {
     "claims": "sa_gsae",
-    "device": "cpu",
     "cache": "results/small/cache",
     "checkpoint_seconds": 1,
-    "models": [
-        {
-            "name": "tiny",
-            "source": {
-                "kind": "random",
-                "architecture": "smollm3",
-                "parameters": {
-                    "num_hidden_layers": 2,
-                    "hidden_size": 32,
-                    "num_attention_heads": 4,
-                    "num_key_value_heads": 2,
-                    "intermediate_size": 48,
-                },
-            },
-            "d_model": 32,
-            "layer": 1,
-        }
-    ],
-    "hookpoints": ["mlp_out", "resid"],
-    "text": {
-        "source": {"kind": "random", "documents": 200, "words": 40},
-        "context_length": 16,
-        "heldout_fraction": 0.25,
-    },
-    "dump": {
-        "train_rows": 2048,
-        "heldout_rows": 512,
-        "rows_per_block": 256,
-        "rows_per_chunk": 64,
-        "slack": 0.3,
-    },
+    "text": CONFIG["text"]
+    | {"source": {"kind": "random", "documents": 200, "words": 40}, "heldout_fraction": 0.25},
+    "dump": CONFIG["dump"] | {"train_rows": 2048, "heldout_rows": 512, "slack": 0.3},
     "grid": [
         {"variant": "sagsae_tied", "width": 64, "lambdas": [0.1, 0.2], "hookpoints": ["resid"]}
     ],
@@ -100,16 +71,16 @@ def commands(
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores=1"]
     options = ["--configfile", config, "--directory", folder, "--dry-run", "--printshellcmds"]
     plan = subprocess.run([*snakemake, *options], cwd=ROOT, capture_output=True, text=True)
-    found: dict[str, list[list[str]]] = {rule: [] for rule in RULES}
+    planned: dict[str, list[list[str]]] = {rule: [] for rule in RULES}
     for rule, arguments in planned_stages(plan.stdout + plan.stderr):
-        found[rule].append(arguments)
-    assert all(found[rule] for rule in rules), f"{plan.stdout}\n{plan.stderr}"
+        planned[rule].append(arguments)
+    assert all(planned[rule] for rule in rules), f"{plan.stdout}\n{plan.stderr}"
     study = Study.from_dict(configuration)
     study.write_shared_specs(folder)
     scope = folder / STUDY / "measures/study.json"  # a copy, and no stage
     scope.parent.mkdir(parents=True)
     shutil.copy(folder / study.shared_specs["scope"], scope)
-    return found
+    return planned
 
 
 @dataclass(frozen=True)
@@ -151,10 +122,10 @@ class Reference:
 
     def differences(self, folder: Path, stage: Stage) -> list[str]:
         """What a finished run in ``folder`` made otherwise, left out or left behind."""
-        found = files_below(folder / STUDY)
-        strange = [f"{name}: left behind" for name in sorted(found - stage.makes)]
-        absent = [f"{name}: missing" for name in sorted(stage.makes - found)]
-        return strange + absent + self._altered(folder, found & stage.makes)
+        files = files_below(folder / STUDY)
+        strange = [f"{name}: left behind" for name in sorted(files - stage.makes)]
+        absent = [f"{name}: missing" for name in sorted(stage.makes - files)]
+        return strange + absent + self._altered(folder, files & stage.makes)
 
     def digest(self, folder: Path, stage: Stage) -> str:
         """sha256 over what a run in ``folder`` made, costs left out."""
@@ -163,9 +134,9 @@ class Reference:
     def torn(self, folder: Path, stage: Stage) -> list[str]:
         """Files of a run that failed in ``folder`` which are not whole, or temporary ones."""
         study = folder / STUDY
-        found = files_below(study)
-        faults = self._altered(folder, found & stage.makes, without=("evaluated", "orphaned"))
-        for name in sorted(found - stage.makes):
+        files = files_below(study)
+        faults = self._altered(folder, files & stage.makes, without=("evaluated", "orphaned"))
+        for name in sorted(files - stage.makes):
             if "/checkpoint-" in name:
                 load_checkpoint(study / name)  # or it raises
             else:
@@ -209,10 +180,10 @@ def run_study(
 ) -> Reference:
     """Run the stages of ``rules`` in ``folder``."""
     made: dict[str, list[Stage]] = {}
-    found = commands(folder, configuration, rules)
+    planned = commands(folder, configuration, rules)
     before = files_below(folder / STUDY)
     for rule in rules:
-        for arguments in found[rule]:
+        for arguments in planned[rule]:
             done = stages.run(folder, *arguments)
             assert done.status == 0, done.output
             after = files_below(folder / STUDY)

@@ -20,7 +20,7 @@ from sagsae.autoencoders.weights import build
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.profiles import BINS, INTERVALS, Bins, Lowest, Profiles
 from sagsae.evaluation.steering.promoted import Promoted
-from tests.pipeline.conftest import metrics_of
+from tests.helpers.made_study import metrics_of
 
 D, CONTEXTS, LENGTH, ROWS, REACH = 16, 40, 64, 50_000, 20
 HOSTILE = (
@@ -50,10 +50,10 @@ def cell_of(variant: str, width: int) -> Cell:
 
 def texts() -> list[str]:
     """Of 2,000 tokens: words that name their number, the hostile ones, and ends of lines."""
-    found = [f" word{i}" if i % 3 else f"part{i}" for i in range(2_000)]
-    found[: len(HOSTILE)] = HOSTILE
-    found[10], found[11], found[12] = "\n", "\t", ""
-    return found
+    words = [f" word{i}" if i % 3 else f"part{i}" for i in range(2_000)]
+    words[: len(HOSTILE)] = HOSTILE
+    words[10], words[11], words[12] = "\n", "\t", ""
+    return words
 
 
 def make(variant: str, width: int) -> Made:

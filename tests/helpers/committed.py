@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 D_MODEL = {"gemma3-270m": 640, "smollm2-135m": 576}
 
 

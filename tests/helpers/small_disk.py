@@ -50,7 +50,7 @@ class Stages:
 
     def __init__(self, namespace: list[str] | None = None):
         self._process = subprocess.Popen(
-            [*(namespace or []), sys.executable, "-m", "tests.faults.stage_server"],
+            [*(namespace or []), sys.executable, "-m", "tests.helpers.stage_server"],
             cwd=ROOT,
             env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
@@ -135,11 +135,11 @@ class SmallDisk:
 
     def leave(self, *, pages: int | None = None, files: int | None = None) -> None:
         """Leave room for so much and no more."""
-        found = os.statvfs(self.seen)
-        used = (found.f_blocks - found.f_bfree) * found.f_frsize
+        room = os.statvfs(self.seen)
+        used = (room.f_blocks - room.f_bfree) * room.f_frsize
         self.resize(
             ROOMY if pages is None else used + pages * PAGE,
-            MANY if files is None else found.f_files - found.f_ffree + files,
+            MANY if files is None else room.f_files - room.f_ffree + files,
         )
 
     def do(self, *command: str | Path) -> None:

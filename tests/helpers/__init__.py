@@ -1,0 +1,1 @@
+"""Studies, workflows and machines that tests make; no tests."""
