@@ -56,8 +56,10 @@ DEAD_AT_MATCHED = [
     (sweeps.dead_matched, [pair()], OPEN),
     (
         sweeps.dead_rest,  # read at the first level, on the pairs that are lost
-        [dead(candidate=0.5, baseline=0.5, l0=32)]
-        + [dead("large", "attn", 0.1, 0.5, 32, dominates=False)],
+        [
+            dead(candidate=0.5, baseline=0.5, l0=32),
+            dead("large", "attn", 0.1, 0.5, 32, dominates=False),
+        ],
         HOLDS,
     ),
 ]
