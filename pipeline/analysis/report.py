@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.columns import recipe_name, resolved
+from pipeline.analysis.columns import METRICS, SWEEP, recipe_name, resolved
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figure import (
     figures_of,
@@ -31,7 +31,7 @@ from pipeline.analysis.numbers import (
 )
 from pipeline.analysis.page import Grid, grid, parts_of, template
 from pipeline.analysis.table import Table, tables_of
-from pipeline.analysis.tables.cells import CELLS
+from pipeline.analysis.tables.cells import CELLS, POINTS
 from pipeline.analysis.tables.comparison import COMPARISON
 from pipeline.analysis.tables.ranking import RANKING
 from pipeline.study.outputs import SCOPE
@@ -107,7 +107,7 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
 
 def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
     """What is best where, by how much and how surely: the two sides of the first comparison at each
-    place, or where nothing is compared the ranking."""
+    place, else the ranking, else the points of the sweeps."""
     if COMPARISON in rows and scope.comparisons:
         item = scope.comparisons[0]
         l0 = next(iter(item.matched_l0), scope.matched_levels[0])
@@ -116,13 +116,13 @@ def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
         title = f"{names[0]} (first) against {names[1]} (second) at L0 = {l0:g}"
         table = pd.DataFrame([_compared(row, l0, scope) for row in compared])
         return Grid(title, table.loc[:, (table != "").any()])
-    ranking = rows.get(RANKING, pd.DataFrame())
-    if ranking.empty:
-        return Grid("", pd.DataFrame())
-    ranking = ranking[ranking["l0"] == scope.matched_levels[0]]
-    title = f"The sweeps at L0 = {scope.matched_levels[0]:g}, the best first"
-    shown = "model hookpoint rank series r2 loss_recovered dead_fraction error_from rank_reason"
-    return grid(ranking, list(resolved([shown])), title)
+    if RANKING in rows:
+        l0 = scope.matched_levels[0]
+        shown = "model hookpoint rank series r2 loss_recovered dead_fraction error_from rank_reason"
+        ranked = rows[RANKING].query("l0 == @l0")
+        return grid(ranked, list(resolved([shown])), f"The sweeps at L0 = {l0:g}, the best first")
+    shown = f"{SWEEP} lam k {METRICS} collapsed"
+    return grid(rows[POINTS], list(resolved([shown])), "The points of every sweep")
 
 
 def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]:

@@ -115,10 +115,8 @@ class Scope(BaseModel):
     @property
     def ranks_all(self) -> bool:
         """Whether all sweeps are ranked against all, and forms of two sides set beside those of
-        one: in a study of several families, with section signs, or of one recipe that compares
-        nothing."""
-        several = len(self.families) > 1 or bool(self.jobs("signs"))
-        return several or not (self.comparisons or self.several)
+        one: in a study of several families, or with section signs."""
+        return len(self.families) > 1 or bool(self.jobs("signs"))
 
     @cached_property
     def has_sign_rates(self) -> bool:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from pipeline.analysis.report import answer, judged, limits
+from pipeline.analysis.tables.cells import POINTS
 from pipeline.analysis.tables.comparison import COMPARISON
 from pipeline.analysis.tables.ranking import RANKING
 from tests.pipeline.claims.sa_gsae.made_tables import spec
@@ -91,7 +92,8 @@ def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
     )
     texts = answer(scope, {RANKING: rows}).texts
     assert texts["Sweep"].tolist() == ["a", "b"]
-    assert answer(scope, {}).texts.empty
+    points = rows.assign(variant="gated", width=128, lam=0.1, l0=rows["l0"])
+    assert answer(scope, {POINTS: points}).texts["R2"].tolist() == ["0.900", "0.800", "0.700"]
 
 
 def test_claims_have_their_verdict_first():

@@ -123,17 +123,14 @@ def names_of(scope: Scope) -> list[str]:
     return [table.name for table in tables_of(scope)]
 
 
-def test_one_family_has_rates_without_a_comparison_or_with_signs_and_one_width_none():
+def test_one_family_has_rates_where_signs_are_asked_for_and_one_width_none():
     paths = [f"small/resid/{name}_k64_seed0" for name in ("batchtopk/w64", "batchtopk/w128")]
     made_for = cells_of([*paths, "small/resid/absbatchtopk/w64_k64_seed0"])
     study = {"made_for": made_for, "comparisons": []}
     study |= {"models": {"small": D}, "hookpoints": ["resid"]}
-    assert "sign_rates" in names_of(Scope.model_validate(study))
-    side = {"variant": "batchtopk", "width": 64}
-    compared = study | {"comparisons": [{"candidate": side, "baseline": side}]}
-    assert "sign_rates" not in names_of(Scope.model_validate(compared))
-    compared["made_for"] = made_for | {"signs": {"small/resid": {}}}
-    assert "sign_rates" in names_of(Scope.model_validate(compared))
+    assert "sign_rates" not in names_of(Scope.model_validate(study))
+    signs = study | {"made_for": made_for | {"signs": {"small/resid": {}}}}
+    assert "sign_rates" in names_of(Scope.model_validate(signs))
     narrow = cells_of(["small/resid/batchtopk/w64_k64_seed0", *list(made_for["cells"])[2:]])
     assert not Scope.model_validate(study | {"made_for": narrow}).has_sign_rates
 
