@@ -52,7 +52,7 @@ class Autoencoder(nn.Module, ABC):
         trains_decoder: Whether training changes ``W_dec``.
         dead: [H] bool, the latents that are dead in that sense, which the trainer sets before each
             step; None outside training, and without a window.
-        listed: Where autograd trains, numbers [D] of the latents that were dead at the last logged
+        listed: On a GPU, numbers [D] of the latents that were dead at the last logged
             step, filled up to a power of two, and [D] bool, which of these numbers count: a step
             on a GPU that asked for the dead ones would wait for the card.
     """

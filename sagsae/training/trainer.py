@@ -20,7 +20,6 @@ from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.files import differences
-from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import OtherRunError, newest_checkpoint, save_checkpoint
 from sagsae.training.history import History
 from sagsae.training.optimiser import fastest_step, optimiser
@@ -83,7 +82,7 @@ class Trainer:
         self.last_fired = torch.zeros(sae.width, dtype=torch.int64, device=self.device)
         self._average = WeightAverage(sae.params, recipe.weight_average)
         self._first_k = min(sae.d, sae.width)
-        self._lists_dead = isinstance(self.compute, AutogradStep)
+        self._lists_dead = self.device.type == "cuda"
 
     @torch.enable_grad()  # also for a caller who has switched gradients off
     def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
@@ -156,8 +155,10 @@ class Trainer:
         if self.sae.dead_window_tokens:
             silent = (step - self.last_fired) * recipe.batch_size
             self.sae.dead = silent >= self.sae.dead_window_tokens
-            if self._lists_dead and (logged or self.sae.listed is None):
-                self.sae.listed = _listed(self.sae.dead)
+            since = step % self.log_every
+            if self._lists_dead and (since == 0 or self.sae.listed is None):
+                late = silent - since * recipe.batch_size >= self.sae.dead_window_tokens
+                self.sae.listed = _listed(late)  # as at the last logged step, also of a resumed run
         terms = self.optimiser.step(x, knob, rate, fired)
         self._average.add(step)
         self._watch(terms, step)

@@ -84,7 +84,24 @@ def trainer(monkeypatch, name: str, **changes: Any) -> Trainer:
     recipe = Recipe(**settings | {"matmul_dtype": "bfloat16"} | changes)
     sae = build(name, D, H, 0.5)
     sae.initialise(torch.zeros(D), 0, recipe)
-    return Trainer(sae, Stream(), recipe, log_every=20)
+    run = Trainer(sae, Stream(), recipe, log_every=20)
+    run._lists_dead = True
+    return run
+
+
+def test_a_continued_training_lists_the_latents_of_the_last_logged_step(monkeypatch):
+    """Those that died since then wait for the next one, as in a training that was not stopped."""
+    run = trainer(monkeypatch, "topk")
+    for _ in range(36):
+        run._advance()
+    was, run.sae.listed = run.sae.listed, None
+    dead = run.sae.dead
+    run._advance()
+    numbers = {int(n) for n, counts in zip(*run.sae.listed, strict=True) if counts}
+    before = {int(n) for n, counts in zip(*was, strict=True) if counts}
+    assert numbers <= before
+    assert {int(n) for n in dead.nonzero()} - before  # some died since
+    assert {n for n in before if dead[n]} - {int(n) for n in (~run.sae.dead).nonzero()} <= numbers
 
 
 class Operations(TorchDispatchMode):
