@@ -110,6 +110,7 @@ $(PEERS)/.ready: benchmarks/peers-requirements.txt | $(VENV)/.ready
 	$(BIN)/python -m venv $(PEERS)
 	$(BIN)/python -c '$(PURELIB)' > "$$($(PEERS)/bin/python -c '$(PURELIB)')/with-ours.pth"
 	$(PEERS)/bin/python $(INSTALL) -r $<
+	$(PEERS)/bin/python $(INSTALL) --no-deps 'circuit-tracer>=0.5,<0.6' # it pins Transformers
 	touch $@
 
 # The index may give the first of these Pythons a PyTorch without CUDA, which has no fake GPUs either.

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sagsae.comparison.sweeps import Sweep as Sweep
     from sagsae.evaluation.interventions import kept_positions as kept_positions
     from sagsae.evaluation.interventions import loss_recovered as loss_recovered
+    from sagsae.evaluation.interventions import replaced as replaced
     from sagsae.evaluation.interventions import splice as splice
     from sagsae.evaluation.interventions import steer as steer
     from sagsae.evaluation.signs import consistency as consistency
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from sagsae.evaluation.signs import signed_pairs as signed_pairs
     from sagsae.exchange.loading import load as load
     from sagsae.exchange.saelens import export_saelens as export_saelens
+    from sagsae.exchange.transcoders import export_circuit_tracer as export_circuit_tracer
     from sagsae.result_files import results as results
     from sagsae.training.recipe import Recipe as Recipe
 
@@ -47,10 +49,11 @@ _NAMES = {
     "autoencoders.base": "Autoencoder",
     "comparison.dominance": "Comparison compare",
     "comparison.sweeps": "Sweep",
-    "evaluation.interventions": "kept_positions loss_recovered splice steer",
+    "evaluation.interventions": "kept_positions loss_recovered replaced splice steer",
     "evaluation.signs": "consistency poles signed_pairs",
     "exchange.loading": "load",
     "exchange.saelens": "export_saelens",
+    "exchange.transcoders": "export_circuit_tracer",
     "result_files": "results",
     "training.recipe": "Recipe",
 }

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
-from sagsae.activations.rows import TrainingRows, geometric_median, rows_of
+from sagsae.activations.rows import Rows, TrainingRows, geometric_median, rows_of
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
-from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.base import Autoencoder, Target
+from sagsae.autoencoders.linear_map import LinearMap
 from sagsae.autoencoders.registry import knobs
 from sagsae.autoencoders.weights import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
@@ -51,13 +51,27 @@ def opened_trainer(
     it, or replaces some of it.
     """
     recipe.check_variant(_name(variant))
-    seed = index(seed)
-    scale = rows.scale * (math.sqrt(rows.d) if recipe.input_norm == "sqrt_d" else 1.0)
+    if recipe.skip and rows.target is None:
+        raise ValueError(
+            "skip: an autoencoder has none; give a target, which a transcoder predicts"
+        )
+    seed, target = index(seed), rows.target
+    grown = recipe.input_norm == "sqrt_d"
+    scale = rows.scale * (math.sqrt(rows.d) if grown else 1.0)
     made = partial(build, variant) if isinstance(variant, str) else variant
-    sae = made(rows.d, width, scale)
+    if target is None:
+        sae = made(rows.d, width, scale)
+    else:
+        d_out = len(target.mean)
+        out_scale = target.scale * (math.sqrt(d_out) if grown else 1.0)
+        sae = made(rows.d, width, scale, Target(d_out, out_scale, recipe.skip))
     sae.initialise(torch.from_numpy(rows.mean * scale), seed, recipe)
+    if target is not None:
+        linear = LinearMap.fit(rows.first().split(8192), rows.d)
+        sae.start_from(linear.scaled(sae.scale, sae.out_scale), recipe)
     if recipe.b_dec_init == "median":
-        sae.params["b_dec"].copy_(geometric_median(rows.first() * scale))
+        _, predicted = sae.sides_of(rows.first())
+        sae.params["b_dec"].copy_(geometric_median(predicted * sae.out_scale))
     sae.provenance = {
         **rows.origin,
         **({"k": recipe.k} if recipe.k else {"lam": recipe.lam}),
@@ -71,13 +85,14 @@ def opened_trainer(
 
 
 def train(
-    data: Store | Tensor | Iterable[Tensor],
+    data: Store | Rows | Iterable[Rows],
     variant: str | type[Autoencoder],
     width: int,
     lam: float | None = None,
     *,
     k: int | None = None,
     hookpoint: str = "",
+    target: str = "",
     tokens: int | None = None,
     batch_size: int = 1024,
     learning_rate: float = 7e-4,
@@ -89,13 +104,14 @@ def train(
     progress: Callable[[int, dict[str, float]], None] | None = None,
     **recipe: Any,
 ) -> Trained:
-    """Train one autoencoder on activations.
+    """Train one autoencoder on activations, or one transcoder on pairs of them.
 
     Equal arguments give equal weights on one machine.
 
     Args:
         data: A store, see `dump` and `Store.open`; or a tensor [T, d]; or batches [n, d] in their
-            order, each row of which is used once.
+            order, each row of which is used once. For a transcoder, a pair of tensors, or batches
+            that are pairs: what is read [n, d], and what is predicted [n, d_out].
         variant: A registered variant, for example "gated" or "sagsae_tied", or a class of your own,
             as itself or as "my_package.module:Class".
         width: Number of latents H.
@@ -103,6 +119,7 @@ def train(
         k: Active latents per token, in place of ``lam``, of a k-sparse variant ("topk",
             "batchtopk", ...).
         hookpoint: Name of one of the store's hookpoints, if the store has several.
+        target: Name of the hookpoint that a transcoder predicts.
         tokens: Rows to train on, with repetition; by default each row once.
         batch_size: Rows per optimiser step.
         learning_rate: Peak learning rate of Adam. The default suits the default batch size.
@@ -115,8 +132,9 @@ def train(
         group_chunks: Chunks of the store that are shuffled together, see `ActivationStream`.
         progress: Called every 50 steps as ``progress(step, row)`` with the row of the history, a
             dictionary of numbers: ``lambda step, row: wandb.log(row, step=step)`` tracks a run.
-        **recipe: Further fields of `Recipe`. By default lambda rises over the first sixth of the
-            steps, at most 100, and the learning rate over half of that.
+        **recipe: Further fields of `Recipe`, such as ``skip`` of a transcoder. By default lambda
+            rises over the first sixth of the steps, at most 100, and the learning rate over half
+            of that.
 
     Returns:
         The autoencoder on the CPU, and the history: loss terms of every 50th step, and seconds.
@@ -136,7 +154,7 @@ def train(
         UserWarning: the run diverged or ended with an R2 below 0, the threshold of BatchTopK misses
             k on the rows that it was fitted on, or the run is too short for AuxK.
     """
-    rows = rows_of(data, hookpoint)
+    rows = rows_of(data, hookpoint, target)
     count = rows.count if tokens is None else tokens
     if count is None:
         raise ValueError("how many rows are the batches to give? Give train(..., tokens=...)")
@@ -196,7 +214,12 @@ def _name(variant: str | type[Autoencoder]) -> str:
 
 
 def evaluate(
-    autoencoder: Autoencoder, store: Store, hookpoint: str, *, batch_size: int = 8192
+    autoencoder: Autoencoder,
+    store: Store,
+    hookpoint: str,
+    *,
+    target: str = "",
+    batch_size: int = 8192,
 ) -> ReconstructionMetrics:
     """Measure an autoencoder on every row of a store, which should be a held-out one.
 
@@ -204,6 +227,7 @@ def evaluate(
         autoencoder: On the device that is to compute.
         store: Activations, see `Store.open`.
         hookpoint: Name of one of the store's hookpoints, as wide as the autoencoder.
+        target: Name of the hookpoint that a transcoder predicts.
         batch_size: Rows read at once.
 
     Returns:
@@ -215,5 +239,5 @@ def evaluate(
         ValueError: the widths differ, or the activations do not vary.
     """
     device = next(iter(autoencoder.params.values())).device
-    batches = (batch.to(device) for batch in iterate(store, hookpoint, batch_size))
+    batches = (batch.to(device) for batch in iterate(store, hookpoint, batch_size, target))
     return evaluate_reconstruction(autoencoder, batches)

@@ -25,6 +25,7 @@ def _field(name: str, known: Setting, text: str) -> tuple[Any, Any]:
     kinds: dict[type, Any] = {
         int: Annotated[int, Field(**{"le": LARGEST} | limits)],
         float: Annotated[Number, Field(**limits)],
+        bool: Annotated[bool, Field(strict=True)],
         str: Literal[known.choices],
         tuple: list[Annotated[Number, Field(gt=0, le=1)]],
     }

@@ -1,4 +1,8 @@
-"""What an autoencoder is trained on: a hookpoint of a store, a tensor, or batches of any kind."""
+"""What an autoencoder is trained on: a hookpoint of a store, a tensor, or batches of any kind.
+
+A transcoder is trained on pairs. Their rows hold what is read and what is predicted one beside the
+other, so that all that shuffles, saves and restores rows knows nothing of pairs.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from itertools import chain, cycle
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sagsae.activations.store import Store
-from sagsae.activations.stream import ActivationStream, iterate
+from sagsae.activations.stream import ActivationStream, beside, iterate
 from sagsae.files import differences, digest
 
 # Rows that stand for all where not all can be looked at, as in arXiv 2406.04093.
@@ -24,13 +28,20 @@ SAMPLE = 256
 
 
 class Stream(Protocol):
-    """Endless shuffled batches [B, d] whose position can be saved and restored."""
+    """Endless shuffled batches of rows whose position can be saved and restored."""
 
     @property
     def wait_seconds(self) -> float: ...
     def __next__(self) -> Tensor: ...
     def state(self) -> dict[str, Any]: ...
     def load_state(self, state: dict[str, Any]) -> None: ...
+
+
+class Predicted(NamedTuple):
+    """Mean [d_out] float64 of what is predicted, and 1 / sqrt(mean |y|^2)."""
+
+    mean: np.ndarray
+    scale: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +52,8 @@ class TrainingRows:
         count: How many there are; None if nobody knows.
         mean: [d] float64.
         scale: 1 / sqrt(mean |x|^2).
-        first: Makes [n, d] float32, the first rows.
+        target: The same two of what is predicted, if that is not what is read.
+        first: Makes [n, d] float32, the first rows; of pairs [n, d + d_out].
         stream: Opens shuffled batches for a batch size, a seed, ``group_chunks`` that are shuffled
             together, and a ``device``.
         origin: JSON values that say where they come from.
@@ -50,6 +62,7 @@ class TrainingRows:
     count: int | None
     mean: np.ndarray
     scale: float
+    target: Predicted | None = None
     first: Callable[[], Tensor]
     stream: Callable[..., AbstractContextManager[Stream]]
     origin: Mapping[str, Any] = field(default_factory=dict)
@@ -60,62 +73,87 @@ class TrainingRows:
         return len(self.mean)
 
 
-def rows_of(data: Store | Tensor | Iterable[Tensor], hookpoint: str = "") -> TrainingRows:
+# Rows of one hookpoint [n, d], or what is read and what is predicted of the same tokens.
+Rows = Tensor | tuple[Tensor, Tensor]
+
+
+def rows_of(
+    data: Store | Rows | Iterable[Rows], hookpoint: str = "", target: str = ""
+) -> TrainingRows:
     """The rows of some data.
 
     Args:
         data: A store; or [T, d], rows in memory, which are shuffled anew in every epoch; or batches
             [n, d] of any sizes, in the order in which they come, of which each row is used once.
+            For a transcoder, pairs (x, y) in the place of rows in memory or of batches.
         hookpoint: Of a store; may be left out where the store has one alone.
+        target: Of a store, the hookpoint that a transcoder predicts.
 
     Raises:
         KeyError: the store has no such hookpoint.
-        ValueError: several hookpoints and no name, rows that are no matrix, or no rows.
+        ValueError: several hookpoints and no name, rows that are no matrix or of unequal number, or
+            no rows; or a target of what is no store.
     """
     if isinstance(data, Store):
-        return _of_store(data, hookpoint)
+        return _of_store(data, hookpoint, target)
+    if target:
+        raise ValueError("a target names a hookpoint of a store: give pairs (x, y) of tensors")
     if isinstance(data, Tensor):
-        return _of_tensor(_checked(data))
+        return _of_tensor(*_checked(data))
+    match data:
+        case (Tensor() as x, Tensor() as y):
+            return _of_tensor(*_checked((x, y)))
     return _of_batches(map(_checked, data))
 
 
-def _of_store(store: Store, hookpoint: str) -> TrainingRows:
+def _of_store(store: Store, hookpoint: str, target: str) -> TrainingRows:
     names = list(store.config.hookpoints)
     if not hookpoint and len(names) > 1:
         raise ValueError(f"{store.storage} has the hookpoints {', '.join(names)}: name one")
     hookpoint = hookpoint or names[0]
     found = store.statistics(hookpoint)
+    predicted = store.statistics(target) if target else None
     known = {name: store.config.provenance.get(name) for name in ("model", "layer")}
     return TrainingRows(
         count=store.n_rows,
         mean=found.mean,
         scale=found.scale,
-        first=lambda: _first(iterate(store, hookpoint, 4096))[:FIRST_ROWS].float(),
-        stream=partial(ActivationStream, store, hookpoint),
-        origin={**known, "hookpoint": hookpoint, "store": store.config.digest()},
+        target=Predicted(predicted.mean, predicted.scale) if predicted else None,
+        first=lambda: _first(iterate(store, hookpoint, 4096, target))[:FIRST_ROWS].float(),
+        stream=partial(ActivationStream, store, hookpoint, target=target),
+        origin={
+            **known,
+            "hookpoint": hookpoint,
+            **({"target": target} if target else {}),
+            "store": store.config.digest(),
+        },
     )
 
 
-def _of_tensor(rows: Tensor) -> TrainingRows:
+def _of_tensor(rows: Tensor, d: int) -> TrainingRows:
     def stream(batch_size: int, seed: int, *, device: torch.device | str, **_: Any) -> Any:
         return nullcontext(TensorStream(rows.to(device), batch_size, seed))
 
     return TrainingRows(
         count=len(rows),
-        **_moments(rows),
+        **_moments(rows, d),
         first=lambda: rows[:FIRST_ROWS].float().cpu(),
         stream=stream,
     )
 
 
-def _of_batches(batches: Iterator[Tensor]) -> TrainingRows:
+def _of_batches(checked: Iterator[tuple[Tensor, int]]) -> TrainingRows:
+    beginning = next(checked, None)
+    if beginning is None:
+        raise ValueError("there are no rows to train on")
+    batches, d = (rows for rows, _ in chain([beginning], checked)), beginning[1]
     first = _first(batches)
 
     def stream(batch_size: int, seed: int, **_: Any) -> Any:
         return nullcontext(BatchStream(first, batches, batch_size))
 
     return TrainingRows(
-        count=None, **_moments(first), first=lambda: first.float().cpu(), stream=stream
+        count=None, **_moments(first, d), first=lambda: first.float().cpu(), stream=stream
     )
 
 
@@ -196,10 +234,15 @@ class BatchStream:
         self._waiting, self._batches = [], cycle([self._first])
 
 
-def _checked(rows: Tensor) -> Tensor:
-    if rows.ndim != 2:
-        raise ValueError(f"activations of shape {tuple(rows.shape)}: flatten them to [rows, d]")
-    return rows.detach()
+def _checked(rows: Rows) -> tuple[Tensor, int]:
+    """Rows as one matrix, and the width of what is read."""
+    parts = list(rows) if isinstance(rows, tuple) else [rows]
+    for part in parts:
+        if part.ndim != 2:
+            raise ValueError(f"activations of shape {tuple(part.shape)}: flatten them to [rows, d]")
+    if len({len(part) for part in parts}) > 1:
+        raise ValueError(f"{' and '.join(str(len(part)) for part in parts)} rows make no pairs")
+    return beside([part.detach() for part in parts]), parts[0].shape[1]
 
 
 def _first(batches: Iterable[Tensor]) -> Tensor:
@@ -213,8 +256,13 @@ def _first(batches: Iterable[Tensor]) -> Tensor:
     return torch.cat(parts) if parts else torch.empty(0, 1)
 
 
-def _moments(rows: Tensor) -> dict[str, Any]:
-    """Mean and scale, in float64."""
+def _moments(rows: Tensor, d: int) -> dict[str, Any]:
+    """Those of the first d columns, and of the others as those of a target."""
+    target = _moments_of(rows[:, d:]) if d < rows.shape[1] else None
+    return {**_moments_of(rows[:, :d])._asdict(), "target": target}
+
+
+def _moments_of(rows: Tensor) -> Predicted:
     if not len(rows):
         raise ValueError("there are no rows to train on")
     parts = rows.split(8192)
@@ -222,7 +270,7 @@ def _moments(rows: Tensor) -> dict[str, Any]:
     square = sum(float(part.double().square().sum()) for part in parts) / len(rows)
     if not square > 0:
         raise ValueError("the activations are all zero, or not finite")
-    return {"mean": mean.cpu().numpy(), "scale": square**-0.5}
+    return Predicted(mean.cpu().numpy(), square**-0.5)
 
 
 STEPS, TOLERANCE = 100, 1e-5

@@ -31,6 +31,8 @@ from sagsae.activations.store import Store
 from sagsae.activations.transfers import SideStream
 from sagsae.files import differences
 
+Buffer = list[Tensor]  # of one group, [rows, d] of each hookpoint
+
 
 def chunk_groups(store: Store, hookpoint: str, seed: int, epoch: int, size: int) -> list[list[int]]:
     """The chunks of every group of one epoch, see the order above."""
@@ -52,6 +54,8 @@ def chunk_groups(store: Store, hookpoint: str, seed: int, epoch: int, size: int)
 class ActivationStream(IterableDataset[Tensor]):
     """Endless shuffled batches [batch_size, d] of one hookpoint, in the order of this module.
 
+    With a target, rows hold two hookpoints of a token one beside the other, [.., d + d_out].
+
     One thread reads groups ahead into buffers that are used again. The batches are fresh tensors
     that the caller may keep. Memory: (1 + prefetch) groups, each of `group_chunks` chunks (128 MiB
     at the default sizes).
@@ -66,7 +70,8 @@ class ActivationStream(IterableDataset[Tensor]):
         group_chunks: K, chunks mixed with one another; 1 mixes rows of one chunk only.
         prefetch: groups read ahead, at least 1.
         device: where batches live; groups are sent there whole, from pinned memory, on a stream of
-            their own beside the training.
+            their own beside the training. Rows that fit stay on a GPU, and are read once.
+        target: name of the second hookpoint; empty for none.
 
     Attributes:
         wait_seconds: time that `next` took so far: waiting for the reading thread, and gathering.
@@ -81,24 +86,27 @@ class ActivationStream(IterableDataset[Tensor]):
         group_chunks: int = 16,
         prefetch: int = 1,
         device: torch.device | str = "cpu",
+        target: str = "",
     ) -> None:
         if min(batch_size, group_chunks, prefetch) < 1 or store.n_chunks(hookpoint) < 1:
             raise ValueError(
                 f"batch_size {batch_size}, group_chunks {group_chunks}, prefetch {prefetch} and "
                 f"the {store.n_chunks(hookpoint)} chunks of the store must all be at least 1"
             )
-        self.store, self.hookpoint, self.batch_size = store, hookpoint, batch_size
+        self.store, self.batch_size = store, batch_size
+        self.hookpoint, self.names = hookpoint, [hookpoint, target] if target else [hookpoint]
         self.seed, self.group_chunks = seed, min(group_chunks, store.n_chunks(hookpoint))
         self.wait_seconds = 0.0
         self._copies = SideStream(device)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="activation-stream")
-        shape = self.group_chunks * store.config.rows_per_chunk, store.width(hookpoint)
-        dtype = getattr(torch, store.config.dtype)
-        self._free = [self._copies.host_memory(shape, dtype) for _ in range(1 + prefetch)]
-        self._coming: deque[tuple[Tensor, Future[list[Tensor]]]] = deque()
+        width = sum(store.width(name) for name in self.names)
+        size = getattr(torch, store.config.dtype).itemsize * store.n_rows * width
+        self._held: dict[int, list[Tensor]] | None = {} if self._copies.fits(size) else None
+        self._free = [self._buffer() for _ in range(1 + prefetch)]
+        self._coming: deque[tuple[Buffer, Future[list[Tensor]]]] = deque()
         groups = partial(chunk_groups, store, hookpoint, seed, size=self.group_chunks)
         self._groups = lru_cache(maxsize=1)(groups)  # by epoch
-        self._rows: Tensor | None = None  # of the current group, on its buffer `_current`
+        self._rows: Buffer | None = None  # of the current group, on its buffer `_current`
         self._start(0, 0, 0)
 
     def __iter__(self) -> Self:
@@ -126,10 +134,10 @@ class ActivationStream(IterableDataset[Tensor]):
             if (rows := self._rows) is None:
                 rows = self._receive()
             take = self._order[self._offset : self._offset + missing]
-            parts.append(rows.index_select(0, take))
+            parts.append(beside([x.index_select(0, take) for x in rows]))
             missing -= len(take)
             self._offset += len(take)
-            if self._offset == len(rows):
+            if self._offset == len(self._order):
                 self._finish_group()
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -165,7 +173,7 @@ class ActivationStream(IterableDataset[Tensor]):
         return {
             "store": self.store.digest(),
             "rows": self.store.n_rows,
-            "hookpoint": self.hookpoint,
+            "hookpoint": "->".join(self.names),
             "seed": self.seed,
             "group_chunks": self.group_chunks,
         }
@@ -185,7 +193,13 @@ class ActivationStream(IterableDataset[Tensor]):
         while self._free:
             self._read_ahead(self._free.pop())
 
-    def _read_ahead(self, buffer: Tensor) -> None:
+    def _buffer(self) -> Buffer:
+        rows = self.group_chunks * self.store.config.rows_per_chunk
+        dtype = getattr(torch, self.store.config.dtype)
+        shapes = [(rows, self.store.width(name)) for name in self.names]
+        return [self._copies.host_memory(shape, dtype) for shape in shapes]
+
+    def _read_ahead(self, buffer: Buffer) -> None:
         epoch, group = self._ahead
         chunks = self._groups(epoch)[group]
         order = np.random.default_rng([self.seed, epoch, group])
@@ -197,22 +211,32 @@ class ActivationStream(IterableDataset[Tensor]):
         more = (group + 1) * self.group_chunks < self.store.n_chunks(self.hookpoint)
         return (epoch, group + 1) if more else (epoch + 1, 0)
 
-    def _receive(self) -> Tensor:
+    def _receive(self) -> Buffer:
         buffer, future = self._coming[0]
-        rows, order = future.result()
+        *rows, order = future.result()
         self._coming.popleft()
-        self._copies.keep_for_computing(rows, order)
+        self._copies.keep_for_computing(*rows, order)
         self._current, self._rows, self._order = buffer, rows, order
         return rows
 
     def _read_group(
-        self, chunks: list[int], order: np.random.Generator, buffer: Tensor
+        self, chunks: list[int], order: np.random.Generator, buffer: Buffer
     ) -> list[Tensor]:
-        """The rows of some chunks, one after the other, and their order; runs in the thread."""
-        rows = buffer[: len(chunks) * self.store.config.rows_per_chunk]
-        bits = stored_rows(rows, self.store.config.dtype)
-        self.store.read_chunks(self.hookpoint, chunks, bits)
-        return self._copies.deliver(rows, torch.from_numpy(order.permutation(len(rows))))
+        """The rows of some chunks, one after the other, of each hookpoint, and their order; runs in
+        the thread."""
+        size, held = self.store.config.rows_per_chunk, self._held or {}
+        wanted = [chunk for chunk in chunks if chunk not in held]
+        rows = [x[: len(wanted) * size] for x in buffer]
+        for name, x in zip(self.names, rows, strict=True):
+            self.store.read_chunks(name, wanted, stored_rows(x, self.store.config.dtype))
+        places = torch.from_numpy(order.permutation(len(chunks) * size))
+        *rows, places = self._copies.deliver(*rows, places)
+        if self._held is None:
+            return [*rows, places]
+        parts = zip(*(x.view(-1, size, x.shape[1]).unbind() for x in rows), strict=True)
+        self._held |= dict(zip(wanted, map(list, parts), strict=True))
+        whole = zip(*(self._held[chunk] for chunk in chunks), strict=True)
+        return [*(torch.cat(x) for x in whole), places]
 
     def _finish_group(self) -> None:
         self._rows, self._offset = None, 0
@@ -220,15 +244,21 @@ class ActivationStream(IterableDataset[Tensor]):
         self._read_ahead(self._current)
 
 
-def iterate(store: Store, hookpoint: str, batch_size: int) -> Iterator[Tensor]:
+def beside(rows: list[Tensor]) -> Tensor:
+    """Rows [B, d] of one hookpoint or of two, as one tensor; of one without a copy."""
+    return rows[0] if len(rows) == 1 else torch.cat(rows, 1)
+
+
+def iterate(store: Store, hookpoint: str, batch_size: int, target: str = "") -> Iterator[Tensor]:
     """Every committed row once, in stored order, as tensors [batch_size, d].
 
-    The last batch has what remains. Batches are never written to again, but those of one chunk
-    share its memory.
+    With a target, rows hold both hookpoints, see `ActivationStream`. The last batch has what
+    remains. Batches are never written to again, but those of one chunk share its memory.
     """
     rest: list[Tensor] = []
     for chunk in range(store.n_chunks(hookpoint)):
-        rows = store.read_rows_as_tensor(hookpoint, chunk)
+        names = [hookpoint, target] if target else [hookpoint]
+        rows = beside([store.read_rows_as_tensor(name, chunk) for name in names])
         rows = torch.cat([*rest, rows]) if rest else rows
         whole = len(rows) - len(rows) % batch_size
         if whole:

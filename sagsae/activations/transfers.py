@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+# Share of a GPU's free memory that rows may take.
+SHARE = 1 / 3
+
 
 class SideStream:
     """Sends tensors from or to a device.
@@ -23,6 +26,10 @@ class SideStream:
         self.device = torch.device(device)
         self.on_gpu = self.device.type == "cuda"
         self._stream = torch.cuda.Stream(self.device) if self.on_gpu else None
+
+    def fits(self, size: int) -> bool:
+        """Whether so many bytes may stay on a GPU, beside what is computed there."""
+        return self.on_gpu and size <= SHARE * torch.cuda.mem_get_info(self.device)[0]
 
     def host_memory(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Memory of the host that the device can copy to and from by itself."""

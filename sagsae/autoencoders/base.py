@@ -3,6 +3,10 @@
 Notation, used throughout the package: ``x`` [B, d] activations at unit mean square, ``W_dec``
 [H, d] what each latent adds to the reconstruction, ``z`` [B, H] the code.
 
+A transcoder is an autoencoder with a `Target`: it reads x and predicts other activations y [B,
+d_out] of the same tokens, such as the output of the MLP whose input it reads. Its decoder, its
+error and its codes are in the units of y; an autoencoder's y is x.
+
 A class of a user's own derives from `Autoencoder`, makes its parameters in ``__init__(d, width,
 scale)``, and defines ``W_dec``, ``code``, ``reconstruct`` and ``loss``. Its name is
 ``my_package.module:Class``. The trainer differentiates ``loss`` by autograd.
@@ -15,15 +19,30 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from operator import index
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from sagsae import __version__
+from sagsae.autoencoders.linear_map import LinearMap
 from sagsae.files import write_atomic
 from sagsae.training.recipe import DEFAULTS, Recipe
+
+
+class Target(NamedTuple):
+    """What a transcoder predicts.
+
+    Attributes:
+        d: Width d_out.
+        scale: Multiplies raw targets so that their mean square norm is one.
+        skip: Whether a matrix ``W_skip`` [d, d_out] of the input is added to the prediction.
+    """
+
+    d: int
+    scale: float
+    skip: bool = False
 
 
 class Autoencoder(nn.Module, ABC):
@@ -37,11 +56,12 @@ class Autoencoder(nn.Module, ABC):
         width: Number of latents H.
         scale: Multiplies raw activations so that their mean square norm is one; kept with the
             weights, outside ``state_dict``.
+        target: What is predicted, if that is not what is read.
 
     Attributes:
         name: The variant's name in configurations and files; ``module:Class`` by default.
         provenance: What a saved file says of its origin; empty for one that was not loaded.
-        W_dec: [H, d], what each latent adds to the reconstruction. Calibration slopes and
+        W_dec: [H, d_out], what each latent adds to the reconstruction. Calibration slopes and
             contributions take its rows to be of unit norm.
         exact: Parameters and buffers that may be float32 where all others are bfloat16.
         calibration_rows: Rows that `calibrate` needs after training; 0 for none.
@@ -67,15 +87,41 @@ class Autoencoder(nn.Module, ABC):
     dead: Tensor | None = None
     listed: tuple[Tensor, Tensor] | None = None
 
-    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
+    def __init__(
+        self, d: int, width: int, scale: float = 1.0, target: Target | None = None
+    ) -> None:
         super().__init__()
         self.d, self.width, self.scale = index(d), index(width), float(scale)
+        self.target = target and Target(index(target.d), float(target.scale), bool(target.skip))
         self.provenance: dict[str, Any] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "name" not in vars(cls):
             cls.name = f"{cls.__module__}:{cls.__qualname__}"
+
+    @property
+    def d_out(self) -> int:
+        """Width of what is predicted."""
+        return self.target.d if self.target else self.d
+
+    @property
+    def out_scale(self) -> float:
+        """Multiplies raw activations that are predicted."""
+        return self.target.scale if self.target else self.scale
+
+    def sides_of(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """What is read [..., d] and what is predicted [..., d_out], of rows of raw activations.
+
+        Those of a transcoder hold both, one beside the other.
+
+        Raises:
+            ValueError: the rows are of another width.
+        """
+        width = self.d + (self.target.d if self.target else 0)
+        if rows.shape[-1] != width:
+            raise ValueError(f"rows are {tuple(rows.shape)}; the autoencoder needs [B, {width}]")
+        return (rows[..., : self.d], rows[..., self.d :]) if self.target else (rows, rows)
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """Set the initial weights; without a method of its own, those of ``__init__`` stay.
@@ -89,6 +135,15 @@ class Autoencoder(nn.Module, ABC):
         """
         return
 
+    def start_from(self, linear: LinearMap, recipe: Recipe) -> None:
+        """Set what of a transcoder depends on its targets; after `initialise`.
+
+        Args:
+            linear: The best linear map from normalised x to normalised y.
+            recipe: The run's recipe.
+        """
+        return
+
     def configure(self, recipe: Recipe) -> None:
         """Take from a recipe what `loss` needs beside the weights, for example a bandwidth.
 
@@ -98,16 +153,17 @@ class Autoencoder(nn.Module, ABC):
         return
 
     def encode(self, x: Tensor) -> Tensor:
-        """Code [..., H] of raw activations x [..., d], in the units of the activations.
+        """Code [..., H] of raw activations x [..., d], in the units of what is predicted.
 
         Latent i adds ``encode(x)[..., i] * W_dec[i]`` to the reconstruction.
         """
         x = x.to(self.W_dec.dtype)  # bfloat16 times the scale would lose what it has
-        return self.code(x * self.scale) / self.scale
+        return self.code(x * self.scale) / self.out_scale
 
     def decode(self, z: Tensor) -> Tensor:
-        """Reconstruction [..., d] of raw activations from a code of `encode`."""
-        return self.reconstruct(z.to(self.W_dec.dtype) * self.scale) / self.scale
+        """Reconstruction [..., d_out] of raw activations from a code of `encode`, without a skip,
+        which reads x."""
+        return self.reconstruct(z.to(self.W_dec.dtype) * self.out_scale) / self.out_scale
 
     @abstractmethod
     def code(self, x: Tensor) -> Tensor:
@@ -115,27 +171,36 @@ class Autoencoder(nn.Module, ABC):
 
     @abstractmethod
     def reconstruct(self, z: Tensor) -> Tensor:
-        """Reconstruction [B, d] of normalised activations from a code [B, H]."""
+        """Reconstruction [B, d_out] of normalised activations from a code [B, H]."""
+
+    def predict(self, x: Tensor, z: Tensor) -> Tensor:
+        """What normalised activations x [B, d] and their code [B, H] predict, [B, d_out]."""
+        return self.reconstruct(z)
 
     @abstractmethod
-    def loss(self, x: Tensor, lam: float) -> dict[str, Tensor]:
+    def loss(self, x: Tensor, lam: float, y: Tensor | None = None) -> dict[str, Tensor]:
         """The terms whose sum is minimised, by name, each with its coefficient in it.
+
+        A class that is never a transcoder may leave ``y`` out.
 
         Args:
             x: [B, d] normalised activations.
             lam: Sparsity coefficient of this step; of a k-sparse class, k of this step.
+            y: [B, d_out] what a transcoder is to predict, normalised.
 
         Returns:
             Scalars, ``reconstruction`` = mean_B |x - x_hat|^2 among them.
         """
 
-    def training_terms(self, x: Tensor, lam: float) -> tuple[dict[str, Tensor], Tensor]:
+    def training_terms(
+        self, x: Tensor, lam: float, y: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """The terms of `loss` before their `weights`, and the code [B, H] that they come from.
 
         What the trainer calls. A class whose `loss` has the code at hand may return it here, and
         spares its encoder a second product; its logs then hold terms without coefficients.
         """
-        terms = self.loss(x, lam)
+        terms = self.loss(x, lam) if y is None else self.loss(x, lam, y)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
             return terms, self.code(x)
 
@@ -144,11 +209,14 @@ class Autoencoder(nn.Module, ABC):
         return {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruction [B, d] of raw activations x [B, d], in raw units.
+        """Reconstruction [B, d_out] from raw activations x [B, d], in raw units.
 
         It has the dtype of the parameters.
         """
-        return self.decode(self.encode(x))
+        if self.target is None:
+            return self.decode(self.encode(x))
+        x = x.to(self.W_dec.dtype) * self.scale
+        return self.predict(x, self.code(x)) / self.out_scale
 
     def constrain(self) -> None:
         """Return the parameters to their feasible set after an optimiser step; without autograd."""
@@ -237,6 +305,7 @@ class Autoencoder(nn.Module, ABC):
             "d": self.d,
             "width": self.width,
             "scale": self.scale,
+            **({"target": self.target._asdict()} if self.target else {}),
             "provenance": {"versions": versions, **self.provenance, **(provenance or {})},
         }
         tensors = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sagsae.autoencoders.base import Target
 from sagsae.autoencoders.declaration import BY_BATCH
 from sagsae.autoencoders.topk import KSparse
 from sagsae.training.recipe import DEFAULTS, Recipe
@@ -35,8 +36,10 @@ class BatchTopK(KSparse):
     calibration_rows = CALIBRATION_ROWS
     opened = BY_BATCH
 
-    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
-        super().__init__(d, width, scale)
+    def __init__(
+        self, d: int, width: int, scale: float = 1.0, target: Target | None = None
+    ) -> None:
+        super().__init__(d, width, scale, target)
         self.register_buffer("threshold", torch.zeros(()))
         self.calibrated = True  # a threshold from a file is
 

@@ -4,6 +4,10 @@ its code, penalty and loss, and the step on a CPU its compiled loops.
 With ``pre = (x - c b_dec) W_enc + b_enc`` [B, H], the code ``z`` is a function of ``pre`` and of
 vectors [H], and ``x_hat = z W_dec + b_dec``. A family is a class in a file of its own: attributes,
 `sides`, and how its parameters start.
+
+A transcoder reads ``x - centre`` in the place of ``x - c b_dec``, with the mean of x, which is not
+trained: an encoder that subtracts the bias of other activations learns badly (sparsify, #49). It
+predicts ``y_hat = z W_dec + b_dec``, and ``(x - centre) W_skip`` beside it where it has a skip.
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.base import Autoencoder, Target
+from sagsae.autoencoders.linear_map import LinearMap
 from sagsae.training.recipe import DEFAULTS, Recipe
 
 Vectors = Mapping[str, Tensor]
@@ -56,12 +61,15 @@ def first_rows(width: int, d: int, seed: int) -> Tensor:
 
 
 class Declaration(Autoencoder):
-    """Parameters ``W_enc`` [d, H], ``W_dec`` [H, d], ``b_dec`` [d], vectors [H].
+    """Parameters ``W_enc`` [d, H], ``W_dec`` [H, d_out], ``b_dec`` [d_out], vectors [H].
+
+    A transcoder has the buffer ``centre`` [d], and perhaps ``W_skip`` [d, d_out].
 
     Args:
         d: Width of the activations.
         width: Number of latents H.
         scale: See `Autoencoder`.
+        target: See `Autoencoder`.
     """
 
     vectors: ClassVar[tuple[str, ...]]
@@ -111,17 +119,30 @@ class Declaration(Autoencoder):
     centred: Tensor
     k: Tensor
     threshold: Tensor
+    centre: Tensor
+    W_skip: Tensor
 
-    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
-        super().__init__(d, width, scale)
+    def __init__(
+        self, d: int, width: int, scale: float = 1.0, target: Target | None = None
+    ) -> None:
+        super().__init__(d, width, scale, target)
         self.levels = (width,)
         self.W_enc = nn.Parameter(torch.zeros(width, d).T)  # a latent's weights lie together
-        self.W_dec = nn.Parameter(torch.zeros(width, d))
-        self.b_dec = nn.Parameter(torch.zeros(d))
+        self.W_dec = nn.Parameter(torch.zeros(width, self.d_out))
+        self.b_dec = nn.Parameter(torch.zeros(self.d_out))
+        if self.target is not None:
+            self.register_buffer("centre", torch.zeros(d))
+        if self.skips:
+            self.W_skip = nn.Parameter(torch.zeros(d, self.d_out))
         for name in self.vectors:
             self.register_parameter(name, nn.Parameter(torch.zeros(width)))
         if "b_enc" in self.vectors:
             self.register_buffer("centred", torch.ones((), dtype=torch.int64))
+
+    @property
+    def skips(self) -> bool:
+        """Whether a matrix of the input is added to the prediction."""
+        return self.target is not None and self.target.skip
 
     @abstractmethod
     def sides(self, v: Vectors) -> Sides:
@@ -136,14 +157,27 @@ class Declaration(Autoencoder):
         rows = first_rows(self.width, self.d, seed)
         rows *= self._initial_norm(recipe)
         params = self.params
-        params["W_dec"].copy_(rows)
         params["W_enc"].copy_(rows.T)
         params["b_dec"].zero_()
-        if recipe.b_dec_init == "mean":
-            params["b_dec"].copy_(mean)
+        if self.target is None:
+            params["W_dec"].copy_(rows)
+            if recipe.b_dec_init == "mean":
+                params["b_dec"].copy_(mean)
+        else:
+            self.centre.copy_(mean)
         if "b_enc" in self.vectors:
             params["b_enc"].zero_()
             self.centred.fill_(recipe.encoder_input == "centred")
+
+    def start_from(self, linear: LinearMap, recipe: Recipe) -> None:
+        """Decoder rows at what the linear map makes of the encoder's rows, with their norm; a skip
+        at zero; ``b_dec`` at the mean of y or, by the recipe, at zero."""
+        params = self.params
+        rows = params["W_enc"].T @ linear.weight.to(params["W_enc"])
+        rows /= rows.norm(dim=1, keepdim=True).clamp_min_(torch.finfo(rows.dtype).tiny)
+        params["W_dec"].copy_(rows * self._initial_norm(recipe))
+        if recipe.b_dec_init == "mean":
+            params["b_dec"].copy_(linear.mean_out)
 
     def _initial_norm(self, recipe: Recipe) -> float:
         return 1.0 if self.unit_rows else recipe.decoder_init_norm
@@ -178,4 +212,4 @@ class Declaration(Autoencoder):
 
     def parameters_per_latent(self) -> int:
         """Trainable scalars of one latent: its encoder row, its decoder row and its vectors."""
-        return 2 * self.d + len(self.vectors)
+        return self.d + self.d_out + len(self.vectors)

@@ -74,12 +74,14 @@ class Dictionary(Declaration):
 
     @property
     def reads_centred(self) -> bool:
-        """Whether the encoder reads x - b_dec, in the place of x."""
-        return "b_enc" not in self.vectors or bool(self.centred)
+        """Whether the encoder reads x - b_dec, in the place of x; a transcoder never does."""
+        return self.target is None and ("b_enc" not in self.vectors or bool(self.centred))
 
     @property
     def subtracted(self) -> Tensor:
         """[d], what the encoder subtracts from the activations first."""
+        if self.target is not None:
+            return self.centre
         return self.centred * self.b_dec if "b_enc" in self.vectors else self.b_dec
 
     def tracked(self, x: Tensor) -> Tensor:
@@ -175,20 +177,24 @@ class Dictionary(Declaration):
             return alive + self.risen(self.facing(pre, v)) if self.bandwidth else alive
         return None
 
-    def errors(self, x: Tensor, z: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Terms of the reconstruction, and x - x_hat [B, d]."""
+    def left(self, x: Tensor, y: Tensor) -> Tensor:
+        """[B, d_out], what a skip leaves of y for the latents to predict."""
+        return y - (x - self.centre) @ self.W_skip if self.skips else y
+
+    def errors(self, y: Tensor, z: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Terms of the reconstruction, and y - y_hat [B, d_out]."""
         if not self.nested:
-            error = x - self.reconstruct(z)
+            error = y - self.reconstruct(z)
             return {"reconstruction": error.square().sum(1).mean()}, error
-        error, squares = x - self.b_dec, []
+        error, squares = y - self.b_dec, []
         for first, last in pairwise((0, *self.levels)):
             error = error - z[:, first:last] @ self.W_dec[first:last]
             squares.append(error.square().sum(1).mean())
-        inner = torch.stack(squares[:-1]).sum() if squares[:-1] else x.new_zeros(())
+        inner = torch.stack(squares[:-1]).sum() if squares[:-1] else y.new_zeros(())
         return {"reconstruction": squares[-1], "levels": inner}, error
 
     def auxiliary_terms(
-        self, x: Tensor, pre: Tensor, v: Vectors, error: Tensor
+        self, y: Tensor, pre: Tensor, v: Vectors, error: Tensor
     ) -> dict[str, Tensor]:
         """Further terms, which keep latents alive."""
         if self.auxk_coefficient:
@@ -196,13 +202,13 @@ class Dictionary(Declaration):
             term = auxk_loss(error.detach(), *of_dead, self.auxk_latents, self.two_sided)
             return {"auxiliary": term}
         if not self.auxiliary:
-            return {"auxiliary": x.new_zeros(())} if self.penalised == GATE else {}
+            return {"auxiliary": y.new_zeros(())} if self.penalised == GATE else {}
         side = self.facing(pre, v)
         p = (side.size - side.theta).relu()
         a = torch.copysign(p, pre) if self.two_sided else p
-        decoder = self.W_dec, self.b_dec
-        W, b = decoder if self.trains_auxiliary else (value.detach() for value in decoder)
-        return {"auxiliary": (x - a @ W - b).square().sum(1).mean()}
+        fixed = y, self.W_dec, self.b_dec
+        y, W, b = fixed if self.trains_auxiliary else (value.detach() for value in fixed)
+        return {"auxiliary": (y - a @ W - b).square().sum(1).mean()}
 
     def _dead_columns(self, pre: Tensor) -> tuple[Tensor, Tensor]:
         """Pre-activations [B, D] and decoder rows [D, d] of the dead latents; from `listed`, whose
@@ -215,16 +221,19 @@ class Dictionary(Declaration):
         latents = none if self.dead is None else self.dead.nonzero().flatten()
         return pre.index_select(1, latents), self.W_dec.index_select(0, latents)
 
-    def training_terms(self, x: Tensor, lam: float) -> tuple[dict[str, Tensor], Tensor]:
+    def training_terms(
+        self, x: Tensor, lam: float, y: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], Tensor]:
         """Terms before their `weights`, and the code of the batch, as autograd takes them."""
+        y = x if y is None else self.left(x, y)
         pre, v = self.tracked(x), self._vectors()
         z = self.select(pre, v, lam)
-        terms, error = self.errors(x, z)
+        terms, error = self.errors(y, z)
         if (costs := self.penalty(pre, v, z)) is not None:
             if not self.unit_rows and self.penalised != COUNT:
                 costs = costs * self.W_dec.norm(dim=1)
             terms["penalty"] = costs.sum(1).mean()
-        return {**terms, **self.auxiliary_terms(x, pre, v, error)}, z.detach()
+        return {**terms, **self.auxiliary_terms(y, pre, v, error)}, z.detach()
 
     def weights(self, lam: float) -> dict[str, float]:
         """Coefficients of the terms of `training_terms`, by name; 1 for those that are absent.
@@ -238,9 +247,15 @@ class Dictionary(Declaration):
             weights["auxiliary"] = self.auxk_coefficient * self.variance
         return weights
 
-    def loss(self, x: Tensor, lam: float) -> dict[str, Tensor]:
-        """The terms whose sum is minimised; ``lam`` is k for the k-sparse families."""
-        terms, _ = self.training_terms(x, lam)
+    def loss(self, x: Tensor, lam: float, y: Tensor | None = None) -> dict[str, Tensor]:
+        """The terms whose sum is minimised; ``lam`` is k for the k-sparse families.
+
+        Args:
+            x: [B, d] normalised activations.
+            lam: Sparsity coefficient, or k.
+            y: [B, d_out] normalised activations that a transcoder is to predict.
+        """
+        terms, _ = self.training_terms(x, lam, y)
         weights = self.weights(lam)
         return {name: weights.get(name, 1.0) * term for name, term in terms.items()}
 
@@ -264,8 +279,12 @@ class Dictionary(Declaration):
         return {name: self.get_parameter(name) for name in self.vectors}
 
     def reconstruct(self, z: Tensor) -> Tensor:
-        """Reconstruction [B, d] of normalised activations from a code [B, H]."""
+        """Reconstruction [B, d_out] of normalised activations from a code [B, H]."""
         return sparse_product(z, self.W_dec) + self.b_dec
+
+    def predict(self, x: Tensor, z: Tensor) -> Tensor:
+        predicted = self.reconstruct(z)
+        return predicted + (x - self.centre) @ self.W_skip if self.skips else predicted
 
     def constrain(self) -> None:
         """Unit decoder rows, unless they are free or frozen, and the vectors' feasible set."""

@@ -11,6 +11,7 @@ The last group is the whole dictionary; its error is ``reconstruction``, that of
 
 from __future__ import annotations
 
+from sagsae.autoencoders.base import Target
 from sagsae.autoencoders.batchtopk import BatchTopK
 from sagsae.training.recipe import LEVELS, Recipe
 
@@ -21,8 +22,10 @@ class Matryoshka(BatchTopK):
     name = "matryoshka_batchtopk"
     nested = True
 
-    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
-        super().__init__(d, width, scale)
+    def __init__(
+        self, d: int, width: int, scale: float = 1.0, target: Target | None = None
+    ) -> None:
+        super().__init__(d, width, scale, target)
         self.levels = ends(LEVELS, width)
 
     def configure(self, recipe: Recipe) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.base import Autoencoder, Target
 from sagsae.autoencoders.registry import FOREIGN, VARIANTS
 from sagsae.training.recipe import DEFAULTS, SETTINGS
 
@@ -49,7 +49,9 @@ def class_of(name: str) -> type[Autoencoder]:
     return kind
 
 
-def build(name: str, d: int, width: int, scale: float = 1.0) -> Autoencoder:
+def build(
+    name: str, d: int, width: int, scale: float = 1.0, target: Target | None = None
+) -> Autoencoder:
     """An autoencoder as its class makes it: registered variants with all parameters zero.
 
     Args:
@@ -57,12 +59,13 @@ def build(name: str, d: int, width: int, scale: float = 1.0) -> Autoencoder:
         d: Width of the activations.
         width: Number of latents H.
         scale: See `Autoencoder`.
+        target: See `Autoencoder`.
 
     Raises:
         KeyError: unknown variant.
         ImportError, TypeError: see `class_of`.
     """
-    sae = class_of(name)(d, width, scale)
+    sae = class_of(name)(d, width, scale, *([target] if target else []))
     sae.name = name
     return sae
 
@@ -121,6 +124,8 @@ def _header(found: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     header = {key: found[key] for key in ("d", "width", "scale")}
     if not 0 < header["scale"] < math.inf:
         raise ValueError(f"scale is {header['scale']!r}")
+    if "target" in found:
+        header["target"] = Target(**found["target"])
     return header, dict(found.get("provenance", {}))
 
 

@@ -130,7 +130,7 @@ def activation_histograms(
 
     Args:
         autoencoder: on the device of the batches.
-        batches: [B, d] activations in original units, the ones that ``firings`` sums over.
+        batches: rows as of `metrics.accumulate`, the ones that ``firings`` sums over.
         firings: sums over all batches.
     """
     count, energy = firings.count.sum(0), firings.energy.sum(0)
@@ -142,7 +142,8 @@ def activation_histograms(
     with torch.inference_mode():
         for x in batches:
             chosen = latents.to(x.device)
-            z = autoencoder.code_of_latents(x.float() * autoencoder.scale, chosen)
+            x, _ = autoencoder.sides_of(x.float())
+            z = autoencoder.code_of_latents(x * autoencoder.scale, chosen)
             counts += _counted(z.T.cpu().double().contiguous(), edges)
     return Histograms(latents, edges, counts)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,9 +18,12 @@ from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.loss_recovered import (
     Contexts,
+    Crossing,
     LossRecovered,
     all_losses,
+    changed_losses,
     constant,
+    crossed,
     kept_only,
     reconstruction,
     spliced_losses,
@@ -48,8 +52,10 @@ def splice(
 
     Raises:
         ValueError: the path leads to no module, or (in a forward pass) the output does not have
-            the autoencoder's width.
+            the autoencoder's width; or a transcoder.
     """
+    if autoencoder.target is not None:
+        raise ValueError(f"{autoencoder.name} is a transcoder: use replaced(model, ...)")
     change = reconstruction(_beside(model, autoencoder))
     return _changed(model, hookpoint, autoencoder.d, change, kept, first=False)
 
@@ -81,12 +87,43 @@ def steer(
     return _changed(model, hookpoint, len(added), shifted, kept)
 
 
+def replaced(
+    model: Any, transcoders: Mapping[int, Autoencoder], kept: Tensor | None = None
+) -> AbstractContextManager[None]:
+    """Put predictions of transcoders in the place of what they predict, all at once, in every
+    forward pass. Each reads the stream as the layers below have left it.
+
+    Args:
+        model: A causal language model of Transformers.
+        transcoders: By layer; those that lie on another device are copied to the model's. Each
+            stands between the hookpoints of `default_hookpoints` that its provenance names.
+        kept: [batch, ctx] bool, as of `splice`.
+
+    Raises:
+        ValueError: what is no transcoder, or one whose provenance does not name both hookpoints.
+    """
+    crossings = []
+    for layer, transcoder in sorted(transcoders.items()):
+        known = hookpoints.default_hookpoints(model.config.model_type, layer)
+        ends = [str(transcoder.provenance.get(end, "")) for end in ("hookpoint", "target")]
+        names = [end.rpartition(".")[2] for end in ends]  # without a layer before them
+        if transcoder.target is None or any(name not in known for name in names):
+            raise ValueError(
+                f"layer {layer}: {transcoder.name} does not say that it leads from one to another "
+                f"of {', '.join(known)}; train it with hookpoint=... and target=..."
+            )
+        source, target = (known[name] for name in names)
+        crossings.append(Crossing(source, target, _beside(model, transcoder)))
+    return crossed(model, crossings, partial(_mask, kept=kept, first=False))
+
+
 def loss_recovered(
     model: Any,
     tokens: Tensor,
     autoencoder: Autoencoder,
     hookpoint: Hookpoint | str,
     *,
+    target: Hookpoint | str | None = None,
     kept: Tensor | None = None,
     batch_contexts: int = 8,
 ) -> LossRecovered:
@@ -97,7 +134,8 @@ def loss_recovered(
         tokens: [n, L] token ids, without padding.
         autoencoder: Trained on this output; one that lies on another device is copied to the
             model's. Computes in float32.
-        hookpoint: Whose output is replaced, as for `splice`.
+        hookpoint: Whose output is replaced, as for `splice`; of a transcoder, what it reads.
+        target: What a transcoder predicts, whose activations are replaced.
         kept: [n, L] bool, the positions that are replaced and whose predictions count; see
             `kept_positions`. By default all but the first, which studies do not train on.
         batch_contexts: Contexts of one forward pass.
@@ -110,24 +148,28 @@ def loss_recovered(
     Raises:
         ValueError: the path leads to no module, or tokens of another shape.
     """
-    point = _point(hookpoint)
+    point = _point(hookpoint if target is None else target)
     if kept is None:
         kept = torch.ones(tokens.shape, dtype=torch.bool)
         kept[:, :1] = False
     contexts = Contexts(input_ids=tokens, kept=kept)
-    replacements = {
-        "sae": reconstruction(_beside(model, autoencoder)),
-        "zero": zeros,
-        "mean": constant(_mean(model, contexts, point, batch_contexts)),
-    }
+    crossing = Crossing(_point(hookpoint), point, _beside(model, autoencoder))
     losses = {
-        name: sum_counted(
-            spliced_losses(model, contexts, batch_contexts, point, replacement).loss, contexts
-        )
-        for name, replacement in replacements.items()
+        "sae": changed_losses(
+            model, contexts, batch_contexts, lambda mask: crossed(model, [crossing], lambda _: mask)
+        ),
+        "zero": spliced_losses(model, contexts, batch_contexts, point, zeros),
+        "mean": spliced_losses(
+            model,
+            contexts,
+            batch_contexts,
+            point,
+            constant(_mean(model, contexts, point, batch_contexts)),
+        ),
     }
     clean = sum_counted(all_losses(model, contexts, batch_contexts), contexts)
-    return LossRecovered(clean=clean, **losses)
+    sums = {name: sum_counted(found.loss, contexts) for name, found in losses.items()}
+    return LossRecovered(clean=clean, **sums)
 
 
 def kept_positions(model: Any, tokens: Tensor, store: Store, *, batch_contexts: int = 8) -> Tensor:
@@ -199,10 +241,15 @@ def _changed(
                 f"{point.module} gives activations of width {x.shape[-1]}, and {width} is needed; "
                 "name the hookpoint that the autoencoder was trained on"
             )
-        mask = torch.ones(x.shape[:2], dtype=torch.bool) if kept is None else kept
-        if kept is None and not first and x.shape[1] > 1:
-            mask[:, 0] = False
-        return kept_only(change, mask.to(x.device))(x)
+        return kept_only(change, _mask(x, kept, first))(x)
 
     with hookpoints.splice(model, point, replaced):
         yield
+
+
+def _mask(x: Tensor, kept: Tensor | None, first: bool) -> Tensor:
+    """[B, L] bool on the device of activations x [B, L, d]: the positions that are changed."""
+    mask = torch.ones(x.shape[:2], dtype=torch.bool) if kept is None else kept
+    if kept is None and not first and x.shape[1] > 1:
+        mask[:, 0] = False
+    return mask.to(x.device)

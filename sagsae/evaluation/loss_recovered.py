@@ -9,16 +9,17 @@ positions; the last position of a context predicts nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from sagsae.activations.hookpoints import Hookpoint, splice
+from sagsae.activations.hookpoints import Hookpoint, capture, splice
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.predictions import Predictions, divergences, predictions_of
 from sagsae.evaluation.resume import (
@@ -64,10 +65,52 @@ def reconstruction(autoencoder: Autoencoder) -> Replace:
     """Replacement by the reconstruction of an autoencoder on the model's device, in float32."""
 
     def replaced(x: Tensor) -> Tensor:
-        z = autoencoder.code(x.float() * autoencoder.scale)
-        return autoencoder.reconstruct(z) / autoencoder.scale
+        x = x.float() * autoencoder.scale
+        return autoencoder.predict(x, autoencoder.code(x)) / autoencoder.out_scale
 
     return replaced
+
+
+class Crossing(NamedTuple):
+    """What a transcoder stands for in a language model.
+
+    Attributes:
+        source: where it reads.
+        target: where it predicts.
+        transcoder: on the model's device.
+    """
+
+    source: Hookpoint
+    target: Hookpoint
+    transcoder: Autoencoder
+
+
+@contextmanager
+def crossed(
+    model: nn.Module, crossings: Sequence[Crossing], kept: Callable[[Tensor], Tensor]
+) -> Iterator[None]:
+    """Put predictions of transcoders in the place of what they predict, in every forward pass.
+
+    Each reads the stream as those before it have left it.
+
+    Args:
+        model: the language model.
+        crossings: one or several.
+        kept: [B, L] bool, the positions to replace, from the target's activations [B, L, d_out].
+    """
+    sources = {str(i): crossing.source for i, crossing in enumerate(crossings)}
+
+    def replaced(i: int, y: Tensor) -> Tensor:
+        mask, new = kept(y), y.clone()
+        x = captured[str(i)][mask]
+        new[mask] = reconstruction(crossings[i].transcoder)(x).to(y.dtype)
+        return new
+
+    with ExitStack() as stack:
+        captured = stack.enter_context(capture(model, sources, early_exit=False))
+        for i, crossing in enumerate(crossings):
+            stack.enter_context(splice(model, crossing.target, partial(replaced, i)))
+        yield
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,10 +265,29 @@ def spliced_losses(
         ValueError: the hookpoint lies in a skipped block.
     """
     check_reachable(contexts, hookpoint)
+
+    def change(kept: Tensor) -> AbstractContextManager[None]:
+        return splice(model, hookpoint, kept_only(replacement, kept))
+
+    return changed_losses(model, contexts, batch_contexts, change, progress)
+
+
+def changed_losses(
+    model: nn.Module,
+    contexts: Contexts,
+    batch_contexts: int,
+    change: Callable[[Tensor], AbstractContextManager[None]],
+    progress: Callable[[int], None] = lambda done: None,
+) -> TokenLosses:
+    """`spliced_losses` with any change of the model.
+
+    Args:
+        model, contexts, batch_contexts, progress: as of `spliced_losses`.
+        change: makes the change from the kept positions [B, L] of a batch.
+    """
     parts: list[TokenLosses] = []
     for batch in contexts.batches(batch_contexts, next(model.parameters()).device):
-        replaced = splice(model, hookpoint, kept_only(replacement, batch.kept))
-        with resumed(model, batch), replaced:
+        with resumed(model, batch), change(batch.kept):
             parts.append(token_losses(model, batch.input_ids, batch.predictions))
         progress(sum(len(part.loss) for part in parts))
     loss = torch.cat([part.loss.cpu() for part in parts])

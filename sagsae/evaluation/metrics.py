@@ -134,7 +134,7 @@ class Accumulators:
 
     Attributes:
         tokens: number of tokens n.
-        sum_x: [d] float64, sum of the activations in original units.
+        sum_x: [d_out] float64, sum of what is predicted, in original units.
         sum_x2: float64 scalar, sum of their squared norms.
         sse: float64 scalar, sum of the squared norms of `x - x_hat`, original units.
         firings: sums over the tokens on which each latent fires, by sign, unit mean square.
@@ -267,7 +267,8 @@ def accumulate(
 
     Args:
         autoencoder: on the device of the batches.
-        batches: [B, d] bfloat16 or float32 activations in original units; B may vary.
+        batches: [B, d] bfloat16 or float32 activations in original units; B may vary. Those of a
+            transcoder hold what is predicted beside what is read, [B, d + d_out].
         groups: filled with the sums of each group of rows.
 
     Raises:
@@ -294,22 +295,19 @@ def rows_at_once(device: torch.device, width: int) -> int:
 def _measure(
     autoencoder: Autoencoder, rows: Tensor, groups: GroupSums | None = None
 ) -> Accumulators:
-    if rows.ndim != 2 or rows.shape[1] != autoencoder.d:
-        raise ValueError(
-            f"a batch is {tuple(rows.shape)}; the autoencoder needs [B, {autoencoder.d}]"
-        )
-    x = rows.float()
-    z = autoencoder.code(x * autoencoder.scale)
-    x_hat = autoencoder.reconstruct(z) / autoencoder.scale
-    firings, fired = Firings.of_rows(z, (x - x_hat) * autoencoder.scale, autoencoder.W_dec)
-    x = x.double()
-    squared_error = (x - x_hat).square_()
+    x, y = autoencoder.sides_of(rows.float())
+    x = x * autoencoder.scale
+    z = autoencoder.code(x)
+    y_hat = autoencoder.predict(x, z) / autoencoder.out_scale
+    firings, fired = Firings.of_rows(z, (y - y_hat) * autoencoder.out_scale, autoencoder.W_dec)
+    y = y.double()
+    squared_error = (y - y_hat).square_()
     if groups is not None:
-        groups.add(x, squared_error, fired)
+        groups.add(y, squared_error, fired)
     return Accumulators(
-        tokens=len(x),
-        sum_x=x.sum(0),
-        sum_x2=x.square().sum(),
+        tokens=len(y),
+        sum_x=y.sum(0),
+        sum_x2=y.square().sum(),
         sse=squared_error.sum(),
         firings=firings,
     )

@@ -1,7 +1,8 @@
 """``sagsae.load``: an autoencoder from a file, a folder, or a repository of the hub.
 
-Folders of SAELens and of dictionary_learning are read, too, as these write them. Seen in SAELens
-6.54 (``sae_lens/saes``) and dictionary_learning 0.1 (``dictionary.py``, ``trainers``). They become
+Folders of SAELens and of dictionary_learning are read, too, as these write them, and so are
+autoencoders and transcoders of Gemma Scope 2. Seen in SAELens 6.54 (``sae_lens/saes``,
+``sae_lens/loading``) and dictionary_learning 0.1 (``dictionary.py``, ``trainers``). They become
 classes of this library, in float32. The norms of decoder rows are moved into the encoder, which
 changes no reconstruction; a TopK that ranks its latents without them keeps them, as it would rank
 others. A pickle (``ae.pt``) is read by PyTorch's ``weights_only`` loader alone, which runs no code.
@@ -21,7 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sagsae.autoencoders import weights as storage
-from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.base import Autoencoder, Target
 from sagsae.autoencoders.weights import build
 from sagsae.exchange import FORMATS, OWN_WEIGHTS
 
@@ -41,9 +42,9 @@ def load(
     ``loss`` is the one that was trained, but for AuxK, which needs to know which latents are dead.
 
     Args:
-        source: The file, or a folder that holds it as ``sae.safetensors``, or else what SAELens or
-            dictionary_learning has written; or ``owner/name``, a repository of the Hugging Face hub
-            with the same. What is there on the disk comes first.
+        source: The file, or a folder that holds it as ``sae.safetensors``, or else what SAELens,
+            dictionary_learning or Gemma Scope 2 has written; or ``owner/name``, a repository of the
+            Hugging Face hub with the same. What is there on the disk comes first.
         cell: Folder of the autoencoder below the source, for example
             ``smollm2-135m/resid/sagsae_tied/w1152_lam0.1_seed0``.
         revision: Branch, tag or commit of the repository; its main branch by default.
@@ -99,6 +100,10 @@ KINDS = {
     "jumprelu": ("jumprelu", PLAIN | {"threshold"}),
     "topk": ("topk", PLAIN | {"k"}),
     "abstopk": ("abstopk", PLAIN | {"k"}),
+    "transcoder": ("relu", PLAIN),
+    "skip_transcoder": ("relu", PLAIN | {"W_skip"}),
+    "jumprelu_transcoder": ("jumprelu", PLAIN | {"threshold"}),
+    "jumprelu_skip_transcoder": ("jumprelu", PLAIN | {"threshold", "W_skip"}),
 }
 # Class of dictionary_learning -> architecture in use after training.
 DICTIONARIES = {
@@ -155,11 +160,12 @@ def read_peer(folder: str | Path, format: str) -> Autoencoder:
 
     Args:
         folder: Holds the files of ``FORMATS``.
-        format: ``saelens`` or ``dictionary_learning``.
+        format: One of ``FORMATS``.
 
     Returns:
         A ``gated``, ``relu``, ``jumprelu``, ``topk`` or ``abstopk`` of scale 1, for activations as
-        they are. Its ``provenance`` has format and architecture under ``foreign``.
+        they are; as a transcoder where the file holds one. Its ``provenance`` has format and
+        architecture under ``foreign``.
 
     Raises:
         ForeignError: a file is absent or damaged, or its architecture or a setting is not known
@@ -171,6 +177,8 @@ def read_peer(folder: str | Path, format: str) -> Autoencoder:
         weights = folder / FORMATS[format][1]
         if format == "saelens":
             found = _of_saelens(config, load_file(weights))
+        elif format == "gemma_scope_2":
+            found = _of_gemma_scope(config, load_file(weights))
         else:
             found = _of_dictionary_learning(config, _pickled(weights))
         sae = _built(found)
@@ -212,6 +220,17 @@ def _of_saelens(config: Mapping[str, Any], tensors: Tensors) -> Peer:
         by_norm = bool(config.get("rescale_acts_by_decoder_norm"))
         tensors = tensors | {"k": torch.tensor(int(k))}
     return Peer(architecture, tensors, config.get("apply_b_dec_to_input", True), by_norm)
+
+
+def _of_gemma_scope(config: Mapping[str, Any], tensors: Tensors) -> Peer:
+    """What Gemma Scope 2 holds: autoencoders, and transcoders with an affine skip or without."""
+    names = {"w_enc": "W_enc", "w_dec": "W_dec", "affine_skip_connection": "W_skip"}
+    found = {names.get(name, name): value for name, value in tensors.items()}
+    if "W_skip" in found:
+        found["W_skip"] = found["W_skip"].T
+        return Peer("jumprelu_skip_transcoder", found, centred=False)
+    crosses = config.get("hf_hook_point_out") not in (None, config.get("hf_hook_point_in"))
+    return Peer("jumprelu_transcoder" if crosses else "jumprelu", found, centred=False)
 
 
 def _of_dictionary_learning(config: Mapping[str, Any], tensors: Tensors) -> Peer:
@@ -257,8 +276,14 @@ def _built(peer: Peer) -> Autoencoder:
             found[name] = found[name] * norms
     if "threshold" in found:  # below zero it lets nothing more through
         found["threshold"] = found["threshold"].clamp_min(0)
-    width, d = found["W_dec"].shape
-    sae = build(variant, d, width)
+    d, width = found["W_enc"].shape
+    target = None
+    if "transcoder" in peer.architecture:
+        target = Target(found["W_dec"].shape[1], 1.0, "W_skip" in found)
+        found |= {"centred": torch.tensor(0), "centre": torch.zeros(d)}
+        if target.skip:
+            found["W_skip"] = found["W_skip"].T
+    sae = build(variant, d, width, 1.0, target)
     for name, value in sae.state_dict().items():
         if value.shape != found[name].shape or not bool(found[name].isfinite().all()):
             raise ForeignError(f"{name} is of shape {list(found[name].shape)}, or is not finite")

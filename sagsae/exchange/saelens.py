@@ -15,6 +15,7 @@ This is what SAELens calls an autoencoder of this library, in the units of raw a
 | ``batchtopk``, ``matryoshka_batchtopk`` | ``jumprelu`` | as SAELens saves its own |
 | ``jumprelu`` | ``jumprelu`` | |
 | ``absbatchtopk``, ``absjumprelu``, ``matryoshka_absbatchtopk`` | ``jumprelu`` of 2H latents | |
+| transcoders | ``jumprelu_transcoder``, ``jumprelu_skip_transcoder`` | see `as_jumprelu` |
 
 A two-sided latent ``(w, theta+, theta-, r+, r-, c+, c-, v)`` of a gate is two gated ones:
 ``(w, b_gate = -theta+, r_mag = r+, b_mag = c+, v)`` and
@@ -45,6 +46,7 @@ from sagsae.autoencoders.relu import Relu
 from sagsae.autoencoders.topk import TopK
 from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.exchange import CONFIG, WEIGHTS
+from sagsae.exchange.transcoders import NoEqualError, as_jumprelu
 from sagsae.files import write_atomic
 
 # The SAELens whose configuration is written; it converts what an earlier one has written.
@@ -53,7 +55,13 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 STREAM = "hook_resid_post"
 # TransformerLens's names of a module's output: what is added to the stream, and what leaves the
 # module. They differ where the block normalises between the two.
-OUTPUTS = {"mlp_out": ("hook_mlp_out", "mlp.hook_out"), "attn": ("hook_attn_out", "attn.hook_out")}
+OUTPUTS = {
+    "mlp_out": ("hook_mlp_out", "mlp.hook_out"),
+    "attn": ("hook_attn_out", "attn.hook_out"),
+    "mlp_added": ("hook_mlp_out",) * 2,
+    "attn_added": ("hook_attn_out",) * 2,
+    "mlp_in": ("mlp.hook_in",) * 2,
+}
 NORMALISES_AFTER = {"gemma2": True, "gemma3_text": True}
 NORMALISES_AFTER |= dict.fromkeys(
     ("gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2", "qwen3", "smollm3"), False
@@ -64,7 +72,7 @@ def transformer_lens_name(hookpoint: str, layer: int, model_type: str | None) ->
     """What TransformerLens calls the output that a hookpoint of this library is.
 
     Args:
-        hookpoint: ``mlp_out``, ``attn`` or ``resid``.
+        hookpoint: One of `default_hookpoints`.
         layer: Index of the block.
         model_type: ``model.config.model_type`` of Transformers. Gemma 2 and 3 normalise the output
             of attention and MLP, and TransformerLens's ``hook_mlp_out`` comes after that; the
@@ -179,12 +187,15 @@ def export_saelens(
     origin = {key: value for key, value in origin.items() if value is not None}
     if store is not None and hookpoint is not None:
         origin |= store_metadata(store, hookpoint, model_type)
+    if autoencoder.target is not None:
+        origin |= _target_metadata(autoencoder, store, model_type)
     config = {
         "architecture": equal.architecture,
         "d_in": autoencoder.d,
         "d_sae": len(equal.tensors["W_dec"]),
         "dtype": type_name,
         "device": "cpu",
+        **({"d_out": autoencoder.d_out} if autoencoder.target else {}),
         **equal.settings,
         "normalize_activations": "none",
         "reshape_activations": "none",
@@ -211,14 +222,20 @@ def export_saelens(
     return folder
 
 
+def _target_metadata(
+    transcoder: Autoencoder, store: Store | None, model_type: str | None
+) -> dict[str, Any]:
+    """The keys that name what a transcoder predicts."""
+    target = str(transcoder.provenance.get("target", ""))
+    known = {} if store is None else store_metadata(store, target, model_type)
+    renamed = {"hook_name": "hook_name_out", "hf_hook_name": "hf_hook_name_out"}
+    return {renamed[key]: value for key, value in known.items() if key in renamed}
+
+
 # How far from 1 the norm of a decoder row may be.
 UNIT = 1e-3
 # Tensors that are in the units of the activations.
 IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
-
-
-class NoEqualError(ValueError):
-    """An autoencoder that no autoencoder of SAELens equals; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -261,12 +278,21 @@ def saelens_weights(autoencoder: Autoencoder) -> SaelensWeights:
         raise NoEqualError(
             f"{sae.name}: rows of W_dec are not of unit norm; call fold_norms() or finish() first"
         )
+    if sae.target is not None:
+        return _of_transcoder(sae)
     found = _gated(sae, values) if isinstance(sae, GatedAutoencoder) else _ungated(sae, values)
     for name in found.tensors.keys() & set(IN_UNITS):
         found.tensors[name] = found.tensors[name] / sae.scale
     if not all(bool(value.isfinite().all()) for value in found.tensors.values()):
         raise NoEqualError(f"{sae.name}: a weight is not finite")
     return found
+
+
+def _of_transcoder(sae: GatedAutoencoder | UngatedAutoencoder) -> SaelensWeights:
+    tensors, architecture = as_jumprelu(sae), "jumprelu_transcoder"
+    if sae.skips:
+        tensors["W_skip"], architecture = tensors["W_skip"].T, "jumprelu_skip_transcoder"
+    return SaelensWeights(architecture, tensors, {"apply_b_dec_to_input": False}, sae.two_sided)
 
 
 def _gated(sae: GatedAutoencoder, values: dict[str, Tensor]) -> SaelensWeights:

@@ -56,13 +56,15 @@ class AutogradStep:
         made as they are."""
         self._terms = torch.compile(self._plain, backend=backend)
 
-    def __call__(self, x: Tensor, lam: float, fired: Tensor | None = None) -> Terms:
+    def __call__(
+        self, x: Tensor, lam: float, fired: Tensor | None = None, y: Tensor | None = None
+    ) -> Terms:
         """Fill ``grads`` for normalised activations x [B, d]; arguments as of `CpuStep`."""
         for grad in self.grads.values():
             grad.zero_()
         low = self.dtype == torch.bfloat16
         with torch.autocast(self.device.type, self.dtype, enabled=low):
-            terms, code = self._compiled_or_plain(x, lam)
+            terms, code = self._compiled_or_plain(x, lam, *([] if y is None else [y]))
             weights = self.weights(lam)
             total = sum(
                 (weights.get(name, 1.0) * term for name, term in terms.items()), x.new_zeros(())
@@ -77,16 +79,18 @@ class AutogradStep:
             l0 = counts.sum().to(total.dtype) / len(x)
         return Terms(**{name: term.detach() for name, term in terms.items()}, l0=l0)
 
-    def _compiled_or_plain(self, x: Tensor, lam: float) -> tuple[dict[str, Tensor], Tensor]:
+    def _compiled_or_plain(
+        self, x: Tensor, lam: float, *target: Tensor
+    ) -> tuple[dict[str, Tensor], Tensor]:
         try:
-            return self._terms(x, lam)
+            return self._terms(x, lam, *target)
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
             if self._terms == self._plain:
                 raise
             self._terms = self._plain
-            terms = self._terms(x, lam)  # an error of its own is raised here
+            terms = self._terms(x, lam, *target)  # an error of its own is raised here
             print(
                 f"warning: PyTorch cannot compile the training step ({type(error).__name__}); it "
                 "runs uncompiled, which makes a step on a GPU slower. Install gcc or clang, or "

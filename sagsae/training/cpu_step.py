@@ -40,7 +40,8 @@ class Batch(NamedTuple):
     """What every part of a step starts from.
 
     Attributes:
-        centred: [B, d] activations less ``b_dec``, in the master dtype.
+        centred: [B, d] what latents are to predict: activations less ``b_dec``, and less what a
+            skip gives, in the master dtype.
         read: [B, d] what the encoder reads, in the master dtype.
         operand: The same in the dtype of the products.
         gate: What makes codes in this step.
@@ -91,7 +92,12 @@ class CpuStep:
         self.W_dec.copy_(self.params["W_dec"])
 
     def __call__(
-        self, x: Tensor, lam: float, fired: Tensor | None = None, update: Update | None = None
+        self,
+        x: Tensor,
+        lam: float,
+        fired: Tensor | None = None,
+        y: Tensor | None = None,
+        update: Update | None = None,
     ) -> Terms:
         """Fill ``grads`` for normalised activations x [B, d].
 
@@ -99,11 +105,10 @@ class CpuStep:
             x: Batch in the master dtype.
             lam: Sparsity coefficient of this step, or k.
             fired: [H] bool, set where a latent has z != 0 in this batch.
+            y: [B, d] what a transcoder is to predict.
             update: Both weight matrices make this step at once. Their gradients are nowhere then.
         """
-        centred = x - self.params["b_dec"]
-        read = centred if self.sae.reads_centred else x
-        batch = Batch(centred, read, read.to(self.dtype), self._gate(lam))
+        batch = self._batch(x, y, self._gate(lam))
         torch.mm(batch.operand, self.W_enc, out=self.u)
         self._select(batch, int(lam))
         rows = self._rows_of_entries(batch)
@@ -122,9 +127,22 @@ class CpuStep:
             if self.sae.reads_centred:
                 direct = direct - self.params["W_enc"] @ by_kind[6]
             self.grads["b_dec"].copy_(direct)
+        if self.sae.skips:
+            self.grads["W_skip"].copy_(batch.operand.T @ self.g[0])
         return Terms(
             **{name: torch.tensor(part, dtype=self.master) for name, part in terms.items()}
         )
+
+    def _batch(self, x: Tensor, y: Tensor | None, gate: Gate) -> Batch:
+        if y is None:
+            centred = x - self.params["b_dec"]
+            read = centred if self.sae.reads_centred else x
+            return Batch(centred, read, read.to(self.dtype), gate)
+        read, centred = x - self.sae.centre, y - self.params["b_dec"]
+        operand = read.to(self.dtype)
+        if self.sae.skips:
+            centred -= operand @ self.params["W_skip"].to(self.dtype)
+        return Batch(centred, read, operand, gate)
 
     def _gate(self, lam: float) -> Gate:
         sae, v, scalar = self.sae, self.params, self._float.type

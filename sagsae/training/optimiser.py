@@ -54,7 +54,14 @@ class Optimiser:
         axes, epsilon = sae.latent_axes, recipe.adam_epsilon
         return Adam(params, self.compute.grads, betas, axes, sae.width, epsilon)
 
-    def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
+    def step(
+        self,
+        x: Tensor,
+        lam: float,
+        rate: float,
+        fired: Tensor | None = None,
+        y: Tensor | None = None,
+    ) -> Terms:
         """Train on normalised activations x [B, d].
 
         Args:
@@ -62,8 +69,9 @@ class Optimiser:
             lam: Sparsity coefficient of this step.
             rate: Learning rate of this step.
             fired: [H] bool, set where a latent has z != 0 in this batch.
+            y: [B, d_out] what a transcoder is to predict.
         """
-        terms = self._gradients_of(x, lam, fired)
+        terms = self._gradients_of(x, lam, fired, y)
         if isinstance(self.compute.sae, Dictionary) and self.compute.sae.unit_rows:
             self._remove_radial_gradient()
         if self._longest:
@@ -74,9 +82,9 @@ class Optimiser:
         self.compute.refresh()
         return terms
 
-    def _gradients_of(self, x: Tensor, lam: float, fired: Tensor | None) -> Terms:
+    def _gradients_of(self, x: Tensor, lam: float, fired: Tensor | None, y: Tensor | None) -> Terms:
         """Fill the gradients; that of a frozen decoder is zero, by which Adam moves nothing."""
-        terms = self.compute(x, lam, fired)
+        terms = self.compute(x, lam, fired, y)
         if not self.compute.sae.trains_decoder:
             self.compute.grads["W_dec"].zero_()
         return terms
@@ -152,14 +160,21 @@ class CpuOptimiser(Optimiser):
             clock=as_array(self._clock),
         )
 
-    def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
+    def step(
+        self,
+        x: Tensor,
+        lam: float,
+        rate: float,
+        fired: Tensor | None = None,
+        y: Tensor | None = None,
+    ) -> Terms:
         count, sae = self._adam.count + 1, self.compute.sae
         if self.fused:
             update = self._weights, self._rates(count, rate, 1.0)
-            terms = self.compute(x, lam, fired, update)
+            terms = self.compute(x, lam, fired, y, update)
             self._adam.step(rate)
         else:
-            terms = self._gradients_of(x, lam, fired)
+            terms = self._gradients_of(x, lam, fired, y)
             scale = self._scale() if self._longest else 1.0
             self._adam.step(rate)
             self._update_from_memory(self._rates(count, rate, scale))
@@ -252,10 +267,12 @@ def fastest_step(
 
 def _is_gate(sae: Dictionary) -> bool:
     """Whether the step on a CPU computes the loss of an autoencoder: what its class declares, with
-    neither an auxiliary term that trains the decoder nor one of free rows beside a gate."""
+    neither an auxiliary term that trains the decoder nor one of free rows beside a gate; and both
+    rows of a latent are of one length."""
     free = not sae.unit_rows and sae.penalised != SIZE
     nested = sae.auxiliary and len(sae.levels) > 1
-    return is_as_declared(sae) and not (sae.trains_auxiliary or free or nested)
+    declared = is_as_declared(sae) and sae.d == sae.d_out
+    return declared and not (sae.trains_auxiliary or free or nested)
 
 
 def optimiser(compute: AutogradStep | CpuStep, recipe: Recipe) -> Optimiser:

@@ -78,6 +78,8 @@ class Recipe:
             Needs ``decoder_norm: free``.
         auxiliary_decoder: The decoder of the auxiliary term. frozen: not trained by it (arXiv
             2404.16014); trained: as in SAELens.
+        skip: Of a transcoder: a matrix of what is read is added to the prediction. It starts at
+            zero.
         decoder: frozen: the decoder's rows stay as they were drawn, and all else is trained: a null
             that a claim about trained dictionaries must beat (arXiv 2602.14111).
         lr_warmup_shape: How the learning rate rises: linearly from zero, or along a cosine from a
@@ -136,6 +138,7 @@ class Recipe:
     decoder_init_norm: float = setting(1.0, GATED, RELU, gt=0)
     auxiliary_decoder: Literal["frozen", "trained"] = setting("frozen", GATED)
     decoder: Literal["trained", "frozen"] = setting("trained")
+    skip: bool = setting(False)
     lr_warmup_shape: Literal["linear", "cosine"] = setting("linear")
     adam_epsilon: float = setting(1e-8, gt=0)
     weight_average: float = setting(0.0, ge=0, lt=1)
@@ -247,6 +250,10 @@ class Setting(NamedTuple):
         if self.choices:
             if value not in self.choices:
                 raise ValueError(f"{value!r}: choose {' or '.join(self.choices)}")
+            return value
+        if self.kind is bool:
+            if not isinstance(value, bool):
+                raise ValueError(f"{value!r}: choose true or false")
             return value
         if self.kind is tuple:
             return tuple(map(float, value))

@@ -54,7 +54,8 @@ class Trainer:
 
     Args:
         sae: Initialised autoencoder, on the training device.
-        stream: Batches [B, d] of raw activations, B = ``recipe.batch_size``.
+        stream: Batches [B, d] of raw activations, B = ``recipe.batch_size``; of a transcoder rows
+            [B, d + d_out] that hold both.
         recipe: Schedules and hyperparameters.
         log_every: Steps between rows of the history and calls of ``progress``.
         progress: Called as ``progress(step, row)``.
@@ -143,13 +144,14 @@ class Trainer:
     def _run(self) -> dict[str, Any]:
         """What a checkpoint belongs to, besides the stream, whose state says it."""
         sae, recipe = self.sae, self.recipe.described()
-        return {"variant": sae.name, "d": sae.d, "width": sae.width, "scale": sae.scale} | recipe
+        own = {"variant": sae.name, "d": sae.d, "width": sae.width, "scale": sae.scale}
+        return own | ({"target": list(sae.target)} if sae.target else {}) | recipe
 
     def _advance(self) -> None:
         step, recipe = self.step, self.recipe
-        x = self._normalised(next(self.stream))
+        x, *y = self._normalised(next(self.stream))
         logged = step % self.log_every == 0 or step == recipe.steps - 1
-        variance = x.var(0, correction=0).sum() if logged else x.new_zeros(())
+        variance = [x, *y][-1].var(0, correction=0).sum() if logged else x.new_zeros(())
         fired = torch.zeros_like(self.last_fired, dtype=torch.bool)
         rate, knob = recipe.lr_at(step), recipe.knob_at(step, self._first_k)
         if self.sae.dead_window_tokens:
@@ -159,7 +161,7 @@ class Trainer:
             if self._lists_dead and (since == 0 or self.sae.listed is None):
                 late = silent - since * recipe.batch_size >= self.sae.dead_window_tokens
                 self.sae.listed = _listed(late)  # as at the last logged step, also of a resumed run
-        terms = self.optimiser.step(x, knob, rate, fired)
+        terms = self.optimiser.step(x, knob, rate, fired, *y)
         self._average.add(step)
         self._watch(terms, step)
         self.last_fired.masked_fill_(fired, step + 1)
@@ -169,9 +171,12 @@ class Trainer:
         self.step += 1
         self._reset_silent()
 
-    def _normalised(self, batch: Tensor) -> Tensor:
-        on_device = batch.to(self.device, non_blocking=True)
-        return on_device.to(torch.float32, copy=True).mul_(self.sae.scale)  # the batch stays so
+    def _normalised(self, batch: Tensor) -> list[Tensor]:
+        """What is read, and what a transcoder is to predict, float32; the batch stays as it is."""
+        sides = self.sae.sides_of(batch.to(self.device, non_blocking=True))
+        scales = [self.sae.scale, self.sae.out_scale][: 2 if self.sae.target else 1]
+        pairs = zip(sides, scales, strict=False)
+        return [x.to(torch.float32, copy=True).mul_(scale) for x, scale in pairs]
 
     def _watch(self, terms: Terms, step: int) -> None:
         """Note the first step without a finite loss; on a GPU without waiting for it."""
@@ -239,7 +244,7 @@ class Trainer:
         if rows := self.sae.calibration_rows:
             self.stream.load_state(begin)
             count = -(-rows // self.recipe.batch_size)
-            batches = (self._normalised(next(self.stream)) for _ in range(count))
+            batches = (self._normalised(next(self.stream))[0] for _ in range(count))
             self.history.calibration = self.sae.calibrate(batches)
 
     def _check_weights(self) -> None:

@@ -25,7 +25,9 @@ def main(jobs: str, out: str) -> None:
         with torch.no_grad():
             f = sae.encode(x)
             tensors[f"{job['name']}.f"] = f
-            tensors[f"{job['name']}.x_hat"] = sae.decode(f)
+            # A transcoder's skip reads x.
+            whole = "transcoder" in sae.cfg.architecture()
+            tensors[f"{job['name']}.x_hat"] = sae(x) if whole else sae.decode(f)
         norms = sae.W_dec.norm(dim=1).double()
         configurations[job["name"]] = sae.cfg.to_dict() | {
             "class": type(sae).__name__,

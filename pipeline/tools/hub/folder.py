@@ -29,7 +29,8 @@ from pipeline.study.specs import ExportSpec
 from pipeline.study.study import Study
 from pipeline.tools.hub.export import metadata, repository, text_sources
 from sagsae import __version__
-from sagsae.exchange.saelens import NoEqualError, export_saelens
+from sagsae.exchange.saelens import export_saelens
+from sagsae.exchange.transcoders import NoEqualError
 from sagsae.files import write_atomic
 
 TAGS = ["sparse-autoencoder", "saelens", "sagsae", "mechanistic-interpretability"]

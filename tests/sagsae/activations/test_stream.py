@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sagsae.activations.store import Store
 from sagsae.activations.stream import ActivationStream, chunk_groups, iterate
+from sagsae.activations.transfers import SideStream
 from sagsae.activations.writer import StoreWriter
 
 
@@ -60,6 +61,25 @@ def test_the_order_is_the_documented_one(store):
             expected.append(rows[np.random.default_rng([5, epoch, i]).permutation(len(rows))])
     want = torch.cat(expected)[:, 0].int().tolist()
     assert take(store, 512, 50, seed=5, group_chunks=6) == want
+
+
+def test_rows_that_fit_on_a_gpu_are_read_once_and_come_in_the_same_order(store, monkeypatch):
+    expected = take(store, 900, 50, seed=5, group_chunks=3)
+    deliver, read = SideStream.deliver, Store.read_chunks
+    chunks = Counter()
+
+    def copied(self, *tensors):
+        return [x.clone() for x in deliver(self, *tensors)]
+
+    def counted(self, hookpoint, wanted, out):
+        chunks.update(wanted)
+        read(self, hookpoint, wanted, out)
+
+    monkeypatch.setattr(SideStream, "deliver", copied)  # as a card has memory of its own
+    monkeypatch.setattr(SideStream, "fits", lambda self, size: size == store.n_rows * 4)
+    monkeypatch.setattr(Store, "read_chunks", counted)
+    assert take(store, 900, 50, seed=5, group_chunks=3) == expected
+    assert chunks == Counter(range(store.n_chunks("attn")))
 
 
 @settings(max_examples=20)
@@ -118,3 +138,29 @@ def test_a_data_loader_gives_the_same_batches(store):
     with ActivationStream(store, "attn", 20, seed=0) as stream:
         want = list(islice(stream, 20))
     assert torch.equal(torch.stack(got), torch.stack(want))
+
+
+def test_rows_of_two_hookpoints_come_side_by_side(tmp_path):
+    config = small_config(hookpoints={"mlp_in": 2, "mlp_added": 3}, n_blocks=2)
+    with StoreWriter(tmp_path / "s", config) as writer:
+        for block in range(2):
+            number = torch.arange(block * 64, (block + 1) * 64).float()
+            rows = {
+                "mlp_in": number[:, None].expand(-1, 2),
+                "mlp_added": -number[:, None].expand(-1, 3),
+            }
+            zeros = np.zeros(64, np.int32)
+            writer.write_block(block, rows, zeros, zeros, zeros, {}, {})
+        writer.seal()
+    store = Store.open(tmp_path / "s")
+    with ActivationStream(store, "mlp_in", 20, seed=0, target="mlp_added") as pairs:
+        batches = list(islice(pairs, 16))
+        other = pairs.state() | {"hookpoint": "mlp_in"}
+        with pytest.raises(ValueError, match="taken elsewhere"):
+            pairs.load_state(other)
+    with ActivationStream(store, "mlp_in", 20, seed=0) as alone:
+        for batch, x in zip(batches, islice(alone, 16), strict=True):
+            assert torch.equal(batch, torch.cat([x, -x[:, :1].expand(-1, 3)], 1))
+    rows = torch.cat(list(iterate(store, "mlp_in", 50, "mlp_added")))
+    assert torch.equal(rows[:, 0].sort().values, torch.arange(128).bfloat16())
+    assert torch.equal(rows[:, 2:], -rows[:, :1].expand(-1, 3))

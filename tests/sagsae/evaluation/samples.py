@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from sagsae.activations.hookpoints import default_hookpoints
+from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.loss_recovered import Contexts, all_losses, spliced_losses, sum_counted
 from sagsae.evaluation.resume import find_blocks, record_entry
 
@@ -62,7 +63,8 @@ class FakeAutoencoder:
     Latents beyond the first d never fire.
     """
 
-    threshold = 0.5
+    threshold, target = 0.5, None
+    sides_of, predict, out_scale = Autoencoder.sides_of, Autoencoder.predict, Autoencoder.out_scale
 
     def __init__(self, d: int, width: int, scale: float) -> None:
         self.d, self.width, self.scale = d, width, scale

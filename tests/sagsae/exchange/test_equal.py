@@ -11,7 +11,8 @@ from torch import Tensor
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.registry import VARIANTS
 from sagsae.autoencoders.weights import class_of
-from sagsae.exchange.saelens import NoEqualError, SaelensWeights, saelens_weights
+from sagsae.exchange.saelens import SaelensWeights, saelens_weights
+from sagsae.exchange.transcoders import NoEqualError
 
 
 def drawn(name: str, d: int, width: int, seed: int, scale: float = 0.03):

@@ -19,7 +19,8 @@ from pipeline.jobs.json_files import canonical, read_json
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from pipeline.tools.hub.folder import main as make_folder
-from sagsae.exchange.saelens import NoEqualError, saelens_weights
+from sagsae.exchange.saelens import saelens_weights
+from sagsae.exchange.transcoders import NoEqualError
 from tests.helpers.real_study import CELL, WholeStudy, configuration, make_whole_study
 from tests.their_package import installed
 
