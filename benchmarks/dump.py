@@ -44,7 +44,8 @@ def measure(
     layer, model = SHAPES[name][1], random_model(name).to(device)
     per_block = contexts_per_block(rows, LENGTH)
     tokens = random_tokens(per_block * (rounds + 1), model.config.vocab_size)
-    points = default_hookpoints(model.config.model_type, layer)
+    known = default_hookpoints(model.config.model_type, layer)
+    points = {name: known[name] for name in ("mlp_out", "attn", "resid")}
     read = -(-rows // ((LENGTH - 1) * batch)) * batch  # a block stops once it is full
     read = min(read, per_block)
     settings = DumpSettings(

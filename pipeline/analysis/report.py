@@ -191,8 +191,9 @@ def _topic(module: str) -> str:
 def limits(spec: Scope, cells: pd.DataFrame) -> list[str]:
     """One or two sentences per limit; the study's own first."""
     models = " and ".join(f"{name} (d = {d_model})" for name, d_model in spec.models.items())
+    layers = "" if any("." in name for name in spec.hookpoints) else "at one layer "
     sites = (
-        f"Sites: {', '.join(spec.hookpoints)} at one layer of {models}. Nothing here says what "
+        f"Sites: {', '.join(spec.hookpoints)} {layers}of {models}. Nothing here says what "
         "happens at other layers, models or sizes."
     )
     names = ("training_tokens", "eval_tokens", "ce_tokens")

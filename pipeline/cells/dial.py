@@ -108,7 +108,7 @@ def directions(
 
 def _side(cells: MeasuredCells, cell: Cell, store: Store, label: str) -> Side:
     sae = cells.autoencoder(cell)
-    rows = rows_of(store, cell.hookpoint, cells.device, f"{label}, firings of {cell.variant}")
+    rows = rows_of(store, cell.place.reads, cells.device, f"{label}, firings of {cell.variant}")
     return Side(cells.metrics[cell], sae, accumulate(sae, rows).firings)
 
 
@@ -117,7 +117,7 @@ def _curves(spec: DialSpec, model: Any, losses: Baselines, arms: Arms, unit: flo
     plan = spec.dial
     steering = Steering(
         model=model,
-        hookpoint=losses.ablations[spec.hookpoint].hookpoint,
+        hookpoint=losses.ablations[spec.place.predicts].hookpoint,
         positions=plan.positions,
         tokens=PROMOTED,
         batch=STEERED[model.device.type],
@@ -154,7 +154,7 @@ def main(
     """
     label, records = f"dial {spec.model}/{spec.hookpoint}", (heldout, baselines, asset)
     with looking_into(spec, cells_root, device, out, *records) as cells:
-        store, losses = open_store(heldout), read_baselines(baselines, spec.hookpoint)
+        store, losses = open_store(heldout), read_baselines(baselines, spec.place.predicts)
         chosen = (chosen_cell(spec, side, cells.metrics) for side in spec.sides)
         candidate, baseline = (
             _side(cells, cell, store, label) if cell else None for cell in chosen

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from pipeline.cells.looks import read_autoencoder, rows_of
+from pipeline.cells.looks import EvaluationError, read_autoencoder, rows_of
 from pipeline.data.baselines import Baselines, read_baselines
 from pipeline.data.fetch import load_asset
 from pipeline.data.manifests import open_store
@@ -78,13 +78,15 @@ def evaluate_cell(
     Raises:
         EvaluationError: weights of another cell.
     """
-    sae = read_autoencoder(weights, cell).to(device)
-    store, losses = open_store(heldout_manifest), read_baselines(baselines, cell.hookpoint)
+    sae, place = read_autoencoder(weights, cell).to(device), cell.place
+    if place.target:
+        raise EvaluationError(f"{cell.path}: transcoders cannot be evaluated yet")
+    store, losses = open_store(heldout_manifest), read_baselines(baselines, place.predicts)
     label, sources = f"evaluate {cell.path}", losses.sources
     groups = GroupSums(sources.of_rows(store), len(sources.names)) if sources else None
-    sums = accumulate(sae, rows_of(store, cell.hookpoint, device, label), groups)
+    sums = accumulate(sae, rows_of(store, place.reads, device, label), groups)
     quality = ReconstructionMetrics.from_accumulators(sums)
-    rows = rows_of(store, cell.hookpoint, device, f"{label}, histograms")
+    rows = rows_of(store, place.reads, device, f"{label}, histograms")
     latents = save(_latent_tensors(quality, activation_histograms(sae, rows, sums.firings)))
     made_from = {
         **train_info["made_from"],
@@ -129,7 +131,7 @@ def _language_part(
     sae: Autoencoder, losses: Baselines, groups: GroupSums | None, cell: Cell, model: Any
 ) -> dict[str, Any]:
     """Losses of a language model with reconstructions spliced in; metrics of each source."""
-    contexts, ablations = losses.contexts, losses.ablations[cell.hookpoint]
+    contexts, ablations = losses.contexts, losses.ablations[cell.place.predicts]
     progress = Progress(f"evaluate {cell.path}, spliced", len(contexts.input_ids), "contexts")
     batch, splice = SPLICED[model.device.type], reconstruction(sae)
     spliced, divergence = spliced_losses(
@@ -145,7 +147,7 @@ def _language_part(
         **_losses(recovered),
         "lr_noisy": recovered.noisy(LR_NOISE_GAP),
         "kl": None if divergence is None else sum_counted(divergence, contexts).mean,
-        "sources": _source_part(losses, groups, cell.hookpoint, spliced),
+        "sources": _source_part(losses, groups, cell.place.predicts, spliced),
     }
 
 

@@ -148,7 +148,7 @@ def main(
         store, contexts = open_store(heldout, spec.store), open_tokens(heldout_tokens)
         tokenizer = load_tokenizer(model_folder(asset))
         rows, tasks, left_out = chosen_tasks(spec, store, contexts, tokenizer)
-        x = rows_at(store, spec.hookpoint, rows, f"{where}, rows")
+        x = rows_at(store, spec.place.reads, rows, f"{where}, rows")
         progress = Progress(f"{where}, activations", len(tasks), "labels")
         baselines = probe_activations(x, tasks, spec.probe.ks, progress.update)
         progress, probed = Progress(f"{where}, codes", len(spec.cells), "cells"), []

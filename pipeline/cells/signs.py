@@ -103,7 +103,7 @@ def main(
     """
     where = f"signs {spec.folder}"
     with looking_into(spec, cells_root, device, out, heldout) as measured:
-        x = some_rows(open_store(heldout, spec.store), spec.hookpoint, f"{where}, rows")
+        x = some_rows(open_store(heldout, spec.store), spec.place.reads, f"{where}, rows")
         progress, mean = Progress(f"{where}, seeds", len(spec.cells), "cells"), x.float().mean(0)
         cells, agreements = [], []
         for (sweep, _), seeds in groupby(spec.cells, key=lambda cell: (cell.sweep, cell.knob)):

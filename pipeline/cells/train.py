@@ -44,9 +44,10 @@ def opened_trainer(
     cell, store = spec.cell, open_store(manifest, spec.store)
     if unique := spec.training.unique_rows:
         store = Store.open(store.storage, rows=unique)
-    named = {"recipe_name": cell.recipe} if cell.recipe else {}
+    named, place = {"recipe_name": cell.recipe} if cell.recipe else {}, cell.place
+    target = {"target": place.predicts} if place.target else {}
     with api.opened_trainer(
-        rows_of(store, cell.hookpoint),
+        rows_of(store, place.reads, **target),
         cell.variant,
         cell.width,
         spec.recipe,

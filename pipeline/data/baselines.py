@@ -1,8 +1,8 @@
 """What one language model loses when a hookpoint is silenced, computed once for all its cells.
 
 An entry of the cache holds a file of tensors (evaluation contexts, kept positions, the hidden
-states that enter the tapped block, so that cells skip the blocks below it, and the model's own
-predictions) and, written last, ``baselines.json`` with the losses and the digest of that file.
+states that enter the lowest tapped block, so that cells skip the blocks below it, and the model's
+own predictions) and, written last, ``baselines.json`` with the losses and the digest of that file.
 Where the text has several sources, the tensors include the losses of every token, too, and the
 source that it is of.
 """
@@ -180,7 +180,7 @@ def read_contexts(
         model: the language model.
         input_ids: [n, L] evaluation contexts.
         store: the training store, for its hookpoints and drop rules.
-        layer: the tapped block.
+        layer: the lowest tapped block.
         batch: contexts a forward pass.
 
     Returns:
@@ -211,7 +211,7 @@ def why_not_resumed(
     """Why passes must start from the tokens; empty if resuming gives the same losses to the bit."""
     for point in points.values():
         if not runs_from(contexts.blocks, contexts.layer, point.module):
-            return f"{point.module} does not lie in block {contexts.layer} or above"
+            return f"{point.path} does not lie in block {contexts.layer} or above"
     resumed = all_losses(model, contexts, batch)
     if torch.equal(resumed, losses):
         return ""
@@ -250,7 +250,7 @@ def write_baselines(
 def _record(item: Ablations) -> dict[str, Any]:
     sums = {name: getattr(item, name) for name in (CLEAN, *ABLATIONS)}
     return {
-        "module": item.hookpoint.module,
+        "module": item.hookpoint.path,
         "tokens": item.clean.tokens,
         **{f"sum_{name}": loss.total for name, loss in sums.items()},
         **{f"ce_{name}": loss.mean for name, loss in sums.items()},
@@ -274,7 +274,7 @@ def read_baselines(path: Path, hookpoint: str = "") -> Baselines:
         expected = record["tensors"]["sha256"]
         ablations = {
             name: Ablations(
-                hookpoint=Hookpoint(name, item["module"]),
+                hookpoint=Hookpoint.at(name, item["module"]),
                 **{k: _loss(item, k) for k in (CLEAN, *ABLATIONS)},
             )
             for name, item in record["hookpoints"].items()
@@ -363,7 +363,7 @@ def measure(
         torch.from_numpy(chosen.input_ids.copy()),
         stored_hookpoints(train, spec.hookpoints),
     )
-    contexts, losses = read_contexts(model, ids, train, spec.model.layer, batch)
+    contexts, losses = read_contexts(model, ids, train, spec.model.depths[0], batch)
     say(f"{name}: {losses.double().mean().item():.3f} nats a token, {len(ids)} contexts")
     if note := why_not_resumed(model, contexts, losses, points, batch):
         say(f"{name}: every pass runs all blocks: {note}")

@@ -52,7 +52,7 @@ def provenance_of(
         )
     named = {
         "model": model.name,
-        "layer": model.layer,
+        **model.model_dump(include={"layer", "layers"}),
         "model_dtype": model.dtype,
         "split": spec.split,
         "weights_sha256": known["weights_sha256"],

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.study.made_for import check_made_for
+from pipeline.study.places import Place
 from pipeline.study.sources import TappedModel
 from pipeline.study.specs import DumpSpec
 from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
@@ -73,31 +74,37 @@ def recorded_store(record: Path, content: dict[str, Any]) -> Storage:
 
 
 def hookpoints_of(model: TappedModel, names: list[str], model_type: str) -> dict[str, Hookpoint]:
-    """The study's hookpoints of one model, in the study's order.
+    """The hookpoints of one model that arrays of its stores are of.
 
     Args:
         model: The model's section; ``hookpoints`` templates override the architecture's own.
-        names: Hookpoints of the study.
+        names: Names of the arrays, see ``pipeline.study.places``.
         model_type: Transformers model type, for the known module paths.
 
     Raises:
         ValueError: no path is known; the message says which key to add.
     """
-    layer, given = model.layer, model.hookpoints
-    if given:
-        # Not str.format: a template could then reach into the objects it is given.
-        return {n: Hookpoint(n, given[n].replace("{layer}", str(layer))) for n in names}
-    try:
-        known = default_hookpoints(model_type, layer)
-        return {name: known[name] for name in names}
-    except (KeyError, ValueError) as error:
-        raise ValueError(
-            f"model {model.name}: {error}; name its modules under models[].hookpoints, "
-            "for example resid: model.layers.{layer}"
-        ) from None
+    points, given = {}, model.hookpoints
+    for name in names:
+        place = Place.named(name)
+        layer, hookpoint = model.depth(place), place.source
+        try:
+            # Not str.format: a template could then reach into the objects it is given.
+            path = (
+                given[hookpoint].replace("{layer}", str(layer))
+                if given
+                else default_hookpoints(model_type, layer)[hookpoint].path
+            )
+        except (KeyError, ValueError) as error:
+            raise ValueError(
+                f"model {model.name}: {error}; name its modules under models[].hookpoints, "
+                "for example resid: model.layers.{layer}"
+            ) from None
+        points[name] = Hookpoint.at(name, path)
+    return points
 
 
 def stored_hookpoints(store: Store, names: list[str]) -> dict[str, Hookpoint]:
     """The modules that a store was dumped from."""
     modules = store.config.provenance["dump"]["modules"]
-    return {name: Hookpoint(name, modules[name]) for name in names}
+    return {name: Hookpoint.at(name, modules[name]) for name in names}

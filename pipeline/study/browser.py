@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.study.cell import Cell, by_sweep
-from pipeline.study.looks import Look, Place, SweptSpec, Upstream
+from pipeline.study.looks import Look, Site, SweptSpec, Upstream
 from pipeline.study.outputs import SHOWN
 from pipeline.study.scope import Scope
 from pipeline.study.sections import Count, Names
@@ -80,7 +80,7 @@ class Browser(Look):
     def _listed(self, scope: Scope) -> Iterator[Shown]:
         """Cells that are named, each beside the other side of the first comparison."""
         for cell in map(Cell.from_path, self.cells or []):
-            candidate, baseline = _sides(scope, Place(cell.recipe, cell.model, cell.hookpoint))
+            candidate, baseline = _sides(scope, Site(cell.recipe, cell.model, cell.hookpoint))
             of_baseline = (cell.variant, cell.width) in {(c.variant, c.width) for c in baseline}
             yield cell.path, cell.seed, [cell], candidate if of_baseline else baseline
 
@@ -89,7 +89,7 @@ class Browser(Look):
 Shown = tuple[str, int, list[Cell], list[Cell]]
 
 
-def _sides(scope: Scope, place: Place) -> tuple[list[Cell], list[Cell]]:
+def _sides(scope: Scope, place: Site) -> tuple[list[Cell], list[Cell]]:
     """The cells of both sides of the first comparison at a place; none without a comparison."""
     if not scope.comparisons:
         return [], []

@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import ConfigDict, Field, Strict
 
+from pipeline.study.places import Place
 from pipeline.study.sections import NAME_LENGTH, CellNameError, Count, Lambda, Natural, lambda_tag
 from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import FOREIGN, LAMBDA, K
@@ -113,6 +114,11 @@ class Cell:
         return LAMBDA if self.lam is not None else K
 
     @property
+    def place(self) -> Place:
+        """What it reads and predicts of its model."""
+        return Place.named(self.hookpoint)
+
+    @property
     def sweep(self) -> SweepKey:
         """The sweep that it is of: all but lambda or k, and seed."""
         return SweepKey(self.model, self.hookpoint, self.variant, self.recipe, self.width)
@@ -142,7 +148,8 @@ class Cell:
         variant, at, recipe = of.partition("@")
         if at and recipe in ("", DEFAULT_RECIPE):
             raise CellNameError(f"{of} is not canonical: ask for {variant}")
-        names = {"model": model, "hookpoint": hookpoint, "variant": variant}
+        Place.named(hookpoint)  # or it raises
+        names = {"model": model, "variant": variant}
         names |= {"recipe": recipe} if recipe else {}
         for field, text in names.items():
             foreign = field == "variant" and len(text) <= NAME_LENGTH and FOREIGN.fullmatch(text)
@@ -155,7 +162,7 @@ class Cell:
         if latents == 0:
             raise CellNameError("w0: a dictionary has at least one latent")
         values: dict[str, Any] = {**names, "width": latents, "seed": number, **_knob(knob)}
-        return cls(**values)
+        return cls(hookpoint=hookpoint, **values)
 
 
 def by_sweep(cells: Iterable[Cell]) -> dict[SweepKey, list[Cell]]:

@@ -12,16 +12,18 @@ from pydantic import ValidationError
 
 from pipeline.study.cell import Cell
 from pipeline.study.grid import cells_of
+from pipeline.study.places import ARROW
 from pipeline.study.probe import SOURCE
 from pipeline.study.recipes import home, training_of
 from pipeline.study.sections import ELSEWHERE, LARGEST_WIDTH, CellNameError, Section, faults_of
+from pipeline.study.sources import place_names
 from pipeline.study.study_config import LOOKS, StudyConfig
 from pipeline.study.training import DEFAULT_RECIPE, Training
 from sagsae.autoencoders.registry import VARIANTS, K, knobs
 from sagsae.training.recipe import SETTINGS, uses
 
 # Those of a model that names none of its own.
-STANDARD_HOOKPOINTS = ("mlp_out", "attn", "resid")
+STANDARD_HOOKPOINTS = ("mlp_in", "mlp_out", "mlp_added", "attn", "attn_added", "resid")
 
 Faults = Iterator[str]
 
@@ -70,7 +72,8 @@ def cross_faults(config: StudyConfig, sound: set[str], *, plan: bool) -> list[st
 def _hookpoint_faults(config: Any) -> Faults:
     for i, model in enumerate(config.models):
         known = model.hookpoints or STANDARD_HOOKPOINTS
-        for name in config.hookpoints:
+        sides = (name for hookpoint in config.hookpoints for name in hookpoint.split(ARROW))
+        for name in dict.fromkeys(sides):
             if name not in known:
                 yield (
                     f"models.{i}.hookpoints: no module path for hookpoint {name!r}; known are "
@@ -88,9 +91,10 @@ def _name_faults(config: Any) -> Faults:
 def _unknown_names(config: Any, section: Section, path: str) -> Faults:
     """Names of models, hookpoints and recipes to which a section restricts itself, and which the
     study does not have."""
+    places = place_names(config.models, config.hookpoints)
     names = {
         "models": [model.name for model in config.models],
-        "hookpoints": config.hookpoints,
+        "hookpoints": list(dict.fromkeys([*config.hookpoints, *places])),
         "recipes": list(dict.fromkeys([DEFAULT_RECIPE, *config.recipes])),
     }
     for field, known in names.items():
@@ -100,8 +104,18 @@ def _unknown_names(config: Any, section: Section, path: str) -> Faults:
 
 
 def _block_faults(config: Any) -> Faults:
+    nulls = {model.name for model in config.models if model.like}
     for i, entry in enumerate(config.grid):
-        yield from _unknown_names(config, entry, f"grid.{i}")
+        unknown = list(_unknown_names(config, entry, f"grid.{i}"))
+        yield from unknown
+        cells = cells_of(entry, config.models, config.hookpoints)
+        if not cells and not unknown:
+            yield f"grid.{i}.hookpoints: none of the block's models has such a layer"
+        if any(cell.model in nulls and cell.place.target for cell in cells):
+            yield (
+                f"grid.{i}: of a null, rows that transcoders read and predict are drawn apart; "
+                "restrict models or hookpoints of the block"
+            )
         width = min(entry.width_for(model.d_model) for model in config.models)
         for j, k in enumerate(entry.ks or []):
             if k > width:
@@ -160,11 +174,13 @@ def _foreign_faults(config: Any) -> Faults:
             )
         if entry.recipes is not None:
             yield f"grid.{i}.recipes: what was trained elsewhere has none"
-        if (count := len(cells_of(entry, config.models, config.hookpoints))) != 1:
+        if len(cells := cells_of(entry, config.models, config.hookpoints)) != 1:
             yield (
-                f"grid.{i}.source: is one cell, and the block has {count}: give it one of models, "
-                "hookpoints, lambdas and seeds"
+                f"grid.{i}.source: is one cell, and the block has {len(cells)}: give it one of "
+                "models, hookpoints, lambdas and seeds"
             )
+        if any(cell.place.target for cell in cells):
+            yield f"grid.{i}.source: transcoders of other libraries cannot be measured here"
 
 
 def _row_faults(config: Any) -> Faults:
@@ -342,9 +358,11 @@ def check_known(cell: Cell, config: Any) -> None:
         CellNameError: its model, hookpoint, variant or recipe is unknown here; its variant has a k
             and not a lambda, or the reverse; or its recipe does not concern its variant.
     """
+    models = {model.name: model for model in config.models}
+    own = place_names([models[cell.model]] if cell.model in models else [], config.hookpoints)
     known = {
-        "model": [model.name for model in config.models],
-        "hookpoint": config.hookpoints,
+        "model": list(models),
+        "hookpoint": own,
         "variant": sorted({*VARIANTS, *(entry.variant for entry in config.grid)}),
         "recipe": ["", *config.recipes],
     }

@@ -118,7 +118,8 @@ class GridEntry(Sized):
     models: Names = None
     """Restrict to these models; all when absent."""
     hookpoints: Names = None
-    """Restrict to these hookpoints; all when absent."""
+    """Restrict to these hookpoints, or with names such as l5.resid to one layer; all when
+    absent."""
     recipes: Names = ABSENT
     """Recipes under which the cells are trained, by name; ``default`` is section training, which
     is also meant when absent."""
@@ -168,20 +169,19 @@ def cells_of(entry: GridEntry, models: Sequence[Model], hookpoints: Sequence[str
     return [
         Cell(
             model=model.name,
-            hookpoint=hookpoint,
+            hookpoint=place.name,
             variant=entry.variant,
             recipe="" if recipe == DEFAULT_RECIPE else recipe,
             width=entry.width_for(model.d_model),
             seed=seed,
             **knob,
         )
-        for model, hookpoint, recipe, knob, seed in product(
-            [model for model in models if entry.models is None or model.name in entry.models],
-            entry.hookpoints or hookpoints,
-            entry.recipes or [""],
-            entry.knobs,
-            entry.seeds,
+        for model in models
+        if entry.models is None or model.name in entry.models
+        for place, recipe, knob, seed in product(
+            model.places(hookpoints), entry.recipes or [""], entry.knobs, entry.seeds
         )
+        if place.is_among(entry.hookpoints)
     ]
 
 

@@ -14,13 +14,14 @@ from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import CellMetrics, NonNegative, read_measure
 from pipeline.study.outputs import LOOK
+from pipeline.study.places import Place
 from pipeline.study.scope import Scope
 from pipeline.study.sections import Names, Section, Spec
 from pipeline.study.training import DEFAULT_RECIPE
 
 
-class Place(NamedTuple):
-    """Where some cells are: the default recipe is the empty text."""
+class Site(NamedTuple):
+    """Where some cells are: the default recipe is the empty text, the hookpoint a place's name."""
 
     recipe: str
     model: str
@@ -57,6 +58,11 @@ class PlaceSpec(LookSpec):
     recipe: str
     """The default one is the empty text."""
     hookpoint: str
+
+    @property
+    def place(self) -> Place:
+        """What the cells read and predict."""
+        return Place.named(self.hookpoint)
 
     @property
     def folder(self) -> str:
@@ -188,19 +194,20 @@ class Look(Section):
     models: Names = None
     """Restrict to these models; all when absent."""
     hookpoints: Names = None
-    """Restrict to these hookpoints; all when absent."""
+    """Restrict to these hookpoints, or with names such as l5.resid to one layer; all when
+    absent."""
     recipes: Names = None
     """Restrict to these recipes, of which ``default`` is section training; all when absent."""
 
-    def places(self, scope: Scope) -> list[Place]:
+    def places(self, scope: Scope) -> list[Site]:
         """Each place of a study that it covers, in the order of tables."""
         return [
-            Place(recipe, model, hookpoint)
+            Site(recipe, model, hookpoint)
             for recipe, places in scope.trained.items()
             for model, hookpoint in places
             if self.recipes is None or (recipe or DEFAULT_RECIPE) in self.recipes
             if self.models is None or model in self.models
-            if self.hookpoints is None or hookpoint in self.hookpoints
+            if Place.named(hookpoint).is_among(self.hookpoints)
         ]
 
     @abstractmethod

@@ -168,7 +168,7 @@ def job_file(root: Path, kind: str, name: str) -> Path:
     """What a job left of which a measure is made."""
     if kind == "cells":
         return root / kind / name / outputs.METRICS
-    return (root / (outputs.RUNS if kind == "synthetic" else kind) / name).with_suffix(".json")
+    return root / outputs.LOOK.format(kind=outputs.RUNS if kind == "synthetic" else kind, look=name)
 
 
 def gather(scope: Scope, root: Path, out: Path) -> None:

@@ -121,9 +121,5 @@ class Outputs:
     def report(self) -> str:
         return self.path(REPORT)
 
-    def name_below(self, folder: str, file: str) -> str:
-        """A path without the folder of the study, one below it, and without its suffix."""
-        return str(PurePath(file).relative_to(self.root / folder).with_suffix(""))
-
     def log(self, *parts: str) -> str:
         return self.path("logs", *parts) + ".log"

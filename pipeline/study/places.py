@@ -8,12 +8,16 @@ a model with one layer, ``l15.resid`` and ``l15.mlp_in-mlp_added`` of one with s
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import NamedTuple, Self
+
+from pipeline.study.sections import NAME_LENGTH, CellNameError
 
 # Between source and target: in a configuration, and in names.
 ARROW, DASH = "->", "-"
 
-_NAME = re.compile(r"(?:l(?P<layer>0|[1-9][0-9]*)\.)?(?P<source>[^.-]+)(?:-(?P<target>[^.-]+))?")
+_HOOKPOINT = rf"([A-Za-z0-9][A-Za-z0-9_]{{0,{NAME_LENGTH - 1}}})"
+_NAME = re.compile(rf"(?:l(0|[1-9][0-9]{{0,8}})\.)?{_HOOKPOINT}(?:{DASH}{_HOOKPOINT})?")
 
 
 class Place(NamedTuple):
@@ -40,10 +44,13 @@ class Place(NamedTuple):
         """Inverse of ``name``.
 
         Raises:
-            ValueError: it is no name of a place.
+            CellNameError: it is no name of a place.
         """
         if (match := _NAME.fullmatch(name)) is None:
-            raise ValueError(f"{name!r} is no place: resid, mlp_in-mlp_added or l15.resid")
+            raise CellNameError(
+                f"hookpoint {name!r} is no name of a place, such as resid, mlp_in-mlp_added or "
+                f"l15.resid: letters, digits and _, {NAME_LENGTH} characters at most"
+            )
         layer, source, target = match.groups()
         return cls(source, target or "", None if layer is None else int(layer))
 
@@ -51,6 +58,11 @@ class Place(NamedTuple):
     def name(self) -> str:
         """Its name in paths and tables."""
         return self._at(f"{self.source}{DASH}{self.target}" if self.target else self.source)
+
+    def is_among(self, names: Iterable[str] | None) -> bool:
+        """Whether it is named, or its hookpoint as a configuration has it; always by None."""
+        hookpoint = f"{self.source}{ARROW}{self.target}" if self.target else self.source
+        return names is None or not {self.name, hookpoint}.isdisjoint(names)
 
     @property
     def reads(self) -> str:

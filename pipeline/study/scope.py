@@ -48,6 +48,7 @@ class Scope(BaseModel):
     models: dict[str, int]
     """Model name -> d_model, by name: tables follow this order."""
     hookpoints: list[str]
+    """Names of the places: tables follow this order, too."""
     study: str = ""
     """Name of the study."""
     note: str = ""

@@ -100,8 +100,10 @@ def _one_spelling(value: float) -> float:
 
 
 def _not_reserved(name: str) -> str:
-    if name in RESERVED:
-        raise ValueError(f"{name!r} is an array that every activation store has; name it otherwise")
+    if reserved := {*RESERVED}.intersection(name.split("->")):
+        raise ValueError(
+            f"{reserved.pop()!r} is an array that every activation store has; name it otherwise"
+        )
     return name
 
 
@@ -153,11 +155,19 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$", max_length=NAME_LENGTH)]
 HookpointName = Annotated[
     str,
-    Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=NAME_LENGTH),
+    Field(pattern="^[A-Za-z0-9][A-Za-z0-9_]*$", max_length=NAME_LENGTH),
+    AfterValidator(_not_reserved),
+]
+# What autoencoders read, or what transcoders read and what they predict.
+ReadHookpoint = Annotated[
+    str,
+    Field(
+        pattern="^[A-Za-z0-9][A-Za-z0-9_]*(->[A-Za-z0-9][A-Za-z0-9_]*)?$", max_length=NAME_LENGTH
+    ),
     AfterValidator(_not_reserved),
 ]
 ModulePath = Annotated[
-    str, Field(pattern=r"^([A-Za-z0-9_]|\{layer\})+(\.([A-Za-z0-9_]|\{layer\})+)*$")
+    str, Field(pattern=r"^([A-Za-z0-9_]|\{layer\})+(\.([A-Za-z0-9_]|\{layer\})+)*(:input)?$")
 ]
 Variant = Annotated[str, Field(max_length=NAME_LENGTH), AfterValidator(_known_variant)]
 PathOrNone = Annotated[str, Field(max_length=1000), AfterValidator(_usable_path)]

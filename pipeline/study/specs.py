@@ -61,6 +61,7 @@ class DumpSpec(Spec):
     revision: int = 2
     model: TappedModel
     hookpoints: list[str]
+    """Names in the store, see ``pipeline.study.places``."""
     split: Split
     tokens: str
     """Digest of the split's TokenSpec."""
@@ -82,6 +83,7 @@ class BaselineSpec(Spec):
     """Digests of the DumpSpecs: training split, held-out split."""
     lr_contexts: int
     hookpoints: list[str]
+    """Names in the stores of those that are replaced."""
     model: TappedModel
 
 

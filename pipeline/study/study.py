@@ -27,7 +27,7 @@ from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.run_settings import RunSettings, run_part
 from pipeline.study.scope import Scope, drawn_cells
 from pipeline.study.sections import CellNameError, ConfigError
-from pipeline.study.sources import AnyText, Model, ModelSource, content_of
+from pipeline.study.sources import AnyText, Model, ModelSource, content_of, place_names
 from pipeline.study.specs import (
     AssetSpec,
     BaselineSpec,
@@ -146,7 +146,7 @@ class Study(Outputs):
         return DumpSpec(
             model=tapped,
             like=digest(self.dump_spec(tapped.like, "train")) if tapped.like else "",
-            hookpoints=sorted(self.config.hookpoints),
+            hookpoints=tapped.arrays(self.config.hookpoints),
             split=split,
             tokens=digest(self.token_spec(model, split)),
             calibration_tokens=digest(self.token_spec(model, "train")),
@@ -157,12 +157,12 @@ class Study(Outputs):
         )
 
     def baseline_spec(self, model: str) -> BaselineSpec:
-        evaluation = self.config.evaluation
+        evaluation, tapped = self.config.evaluation, self.model_named(model)
         return BaselineSpec(
             stores=[self.stores[model, split] for split in SPLITS],
             lr_contexts=evaluation.lr_contexts,
-            hookpoints=sorted(self.config.hookpoints),
-            model=self.model_named(model),
+            hookpoints=tapped.arrays(self.config.hookpoints, predicted=True),
+            model=tapped,
         )
 
     def train_spec(self, cell: Cell) -> TrainSpec:
@@ -199,7 +199,7 @@ class Study(Outputs):
             made_for={"cells": [(cell.path, self.cell_made_for(cell)) for cell in self.cells]},
             comparisons=self.config.comparisons,
             models={name: model.d_model for name, model in sorted(self.models.items())},
-            hookpoints=self.config.hookpoints,
+            hookpoints=place_names(self.config.models, self.config.hookpoints),
             recipes=recipes,
             levels=levels if recipes else {},
         )

@@ -28,12 +28,12 @@ from pipeline.study.sections import (
     FieldFaults,
     FolderOrNone,
     Fraction,
-    HookpointName,
     HubRepository,
     Name,
     Natural,
     Number,
     Positive,
+    ReadHookpoint,
     Section,
     faults_of,
 )
@@ -204,8 +204,10 @@ class StudyConfig(Section):
     relative path is of the checkout. Empty: none."""
     models: Annotated[list[Model], BeforeValidator(like_others), Field(min_length=1)]
     """The language models."""
-    hookpoints: Annotated[list[HookpointName], Field(min_length=1), *ONCE]
-    """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""
+    hookpoints: Annotated[list[ReadHookpoint], Field(min_length=1), *ONCE]
+    """Hookpoints dumped from every model: mlp_in, mlp_out, mlp_added, attn, attn_added, resid, or
+    names that the models define. With an arrow, as in ``mlp_in->mlp_added``: what transcoders read
+    and what they predict."""
     text: Text
     """Documents, split and packing."""
     dump: Dump

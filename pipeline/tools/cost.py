@@ -86,17 +86,20 @@ class Requests:
 
     def dump(self, model: str, split: str) -> Work:
         """Work of packing a split and of filling its store, which is read once more to seal it."""
-        rows, layer = self._rows[split], self.study.models[model].layer
+        rows, tapped = self._rows[split], self.study.models[model]
         tokens = rows * self._length / (self._length - 1)  # the first of a context gives no row
-        store = len(self.study.config.hookpoints) * rows * self._row(model)
+        store = len(tapped.arrays(self.study.config.hookpoints)) * rows * self._row(model)
         blocks = 7 * self.study.config.dump.rows_per_block  # seven threads beside a GPU
         held = self._passes(model) + min(1.0, blocks / rows) * store + 16 * tokens
-        fixed, forward = store / READ_RATE + tokens / PACKED_TOKENS, self._forward(model, layer + 1)
+        fixed = store / READ_RATE + tokens / PACKED_TOKENS
+        forward = self._forward(model, tapped.depths[-1] + 1)
         return Work(tokens, forward * tokens, moved=store, disk=store, held=held, fixed=fixed)
 
     def baselines(self, model: str) -> Work:
         """Work of a model's own losses, and of those with zero and mean at each hookpoint."""
-        tokens = (1 + 2 * len(self.study.config.hookpoints)) * self._spliced
+        hookpoints = self.study.config.hookpoints
+        replaced = self.study.models[model].arrays(hookpoints, predicted=True)
+        tokens = (1 + 2 * len(replaced)) * self._spliced
         return Work(tokens, self._forward(model) * tokens, held=self._passes(model))
 
     def cell(self, cell: Cell) -> Work:
@@ -208,7 +211,7 @@ class Requests:
     def _size(self, model: str) -> tuple[int, int, int]:
         """Blocks, matrix parameters of a block, and those of the head; a guess where unknown."""
         shape = self.study.models[model]
-        guess = [2 * shape.layer or 1, 12 * shape.d_model**2, 50_000 * shape.d_model]
+        guess = [2 * shape.depths[-1] or 1, 12 * shape.d_model**2, 50_000 * shape.d_model]
         blocks, block, head = self._sizes.get(shape.like or model, guess)
         return blocks, block, head
 

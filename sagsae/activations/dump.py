@@ -93,7 +93,7 @@ def dump_config(
     dump |= {
         "drop_first_position": True,
         "context_length": tokens.context_length,
-        "modules": {name: point.module for name, point in hookpoints.items()},
+        "modules": {name: point.path for name, point in hookpoints.items()},
         "first_tokens_sha256": tokens.digest(slice(per_block)),
         "calibration_sha256": digest(calibration_tokens.to(torch.int32).numpy().tobytes()),
     }

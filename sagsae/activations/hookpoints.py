@@ -1,8 +1,8 @@
 """Where activations are read and replaced in a language model.
 
-A hookpoint is the output of one module, so that putting an unchanged output back is exact.
-Models that normalise after a module (Gemma 2 and 3) therefore have `mlp_out` and `attn` before
-that normalisation.
+A hookpoint is the output of one module, or its input, so that putting an unchanged tensor back is
+exact. Models that normalise after a module (Gemma 2 and 3) therefore have `mlp_out` and `attn`
+before that normalisation, and `mlp_added` and `attn_added` after it: what the residual stream gets.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 _LLAMA = ("llama", "smollm3", "gemma2", "gemma3_text", "mistral", "qwen2", "qwen3")
 # Of each architecture: the list of its blocks, and what attention and MLP are called in a block.
@@ -25,19 +26,37 @@ _MODULES = {
     "opt": ("model.decoder.layers", "self_attn", ""),
     **dict.fromkeys(_LLAMA, ("model.layers", "self_attn", "mlp")),
 }
+# Of architectures that normalise what attention and MLP give: the modules that do so.
+_AFTER = dict.fromkeys(
+    ("gemma2", "gemma3_text"), ("post_attention_layernorm", "post_feedforward_layernorm")
+)
+# Ends the path of a module whose input is meant.
+_INPUT = ":input"
 
 
 @dataclass(frozen=True)
 class Hookpoint:
-    """A name for the output of one module.
+    """A name for the output of one module, or for its input.
 
     Attributes:
         name: what stores, tables and figures call it, for example `mlp_out`.
         module: dotted path below the model, for example `model.layers.15.mlp`.
+        input: whether it is the module's input: its first argument, or `hidden_states`.
     """
 
     name: str
     module: str
+    input: bool = False
+
+    @classmethod
+    def at(cls, name: str, path: str) -> Self:
+        """The hookpoint of a `path`."""
+        return cls(name, path.removesuffix(_INPUT), path.endswith(_INPUT))
+
+    @property
+    def path(self) -> str:
+        """The module, and behind it `:input` where its input is meant."""
+        return self.module + _INPUT * self.input
 
 
 class _AllCapturedError(Exception):
@@ -45,9 +64,11 @@ class _AllCapturedError(Exception):
 
 
 def default_hookpoints(model_type: str, layer: int) -> dict[str, Hookpoint]:
-    """`mlp_out`, `attn` and `resid` of one layer, for the architectures known here.
+    """Hookpoints of one layer by name, for the architectures known here.
 
-    OPT has no `mlp_out`.
+    `mlp_in` and `mlp_out` are input and output of the MLP, `attn` is the output of attention and
+    `resid` that of the block; `mlp_added` and `attn_added` are what MLP and attention add to the
+    residual stream. The MLP of OPT has none.
 
     Args:
         model_type: `model.config.model_type` of Transformers.
@@ -64,8 +85,12 @@ def default_hookpoints(model_type: str, layer: int) -> dict[str, Hookpoint]:
         )
     blocks, attention, mlp = _MODULES[model_type]
     block = f"{blocks}.{layer}"
-    modules = {"mlp_out": mlp and f"{block}.{mlp}", "attn": f"{block}.{attention}", "resid": block}
-    return {name: Hookpoint(name, module) for name, module in modules.items() if module}
+    attention_adds, mlp_adds = _AFTER.get(model_type, (attention, mlp))
+    own = {"attn": attention, "attn_added": attention_adds}
+    if mlp:
+        own |= {"mlp_in": mlp + _INPUT, "mlp_out": mlp, "mlp_added": mlp_adds}
+    paths = {name: f"{block}.{module}" for name, module in own.items()} | {"resid": block}
+    return {name: Hookpoint.at(name, path) for name, path in paths.items()}
 
 
 def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, nn.Module]:
@@ -77,7 +102,7 @@ def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, 
     try:
         return {name: model.get_submodule(point.module) for name, point in hookpoints.items()}
     except AttributeError as error:
-        paths = ", ".join(point.module for point in hookpoints.values())
+        paths = ", ".join(point.path for point in hookpoints.values())
         raise ValueError(f"hookpoints {paths}: {error}; name other modules") from None
 
 
@@ -85,7 +110,7 @@ def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, 
 def capture(
     model: nn.Module, hookpoints: Mapping[str, Hookpoint], early_exit: bool = True
 ) -> Iterator[dict[str, Tensor]]:
-    """Record the output of every hookpoint, [batch, ctx, d], in the model's own dtype.
+    """Record the activations at every hookpoint, [batch, ctx, d], in the model's own dtype.
 
     Yields a dictionary that each forward pass of `model` empties and fills again. With
     `early_exit` the pass ends as soon as every hookpoint has fired: call the model through
@@ -94,16 +119,37 @@ def capture(
     modules = resolve(model, hookpoints)
     captured: dict[str, Tensor] = {}
 
-    def record(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        captured[name] = _tensor_of(output, hookpoints[name])
+    def record(name: str, x: Tensor) -> Tensor:
+        captured[name] = x
         if early_exit and len(captured) == len(modules):
             raise _AllCapturedError
+        return x
 
     with ExitStack() as stack:
         stack.enter_context(model.register_forward_pre_hook(lambda *_: captured.clear()))
         for name, module in modules.items():
-            stack.enter_context(module.register_forward_hook(partial(record, name)))
+            stack.enter_context(_hooked(module, hookpoints[name], partial(record, name)))
         yield captured
+
+
+def _hooked(
+    module: nn.Module, hookpoint: Hookpoint, replace: Callable[[Tensor], Tensor]
+) -> RemovableHandle:
+    """Let `replace` see, and replace, the activations at a hookpoint of a module."""
+
+    def at_input(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if args:
+            return (replace(_tensor_of(args[0], hookpoint)), *args[1:]), kwargs
+        x = _tensor_of(kwargs.get("hidden_states"), hookpoint)
+        return args, kwargs | {"hidden_states": replace(x)}
+
+    def at_output(module: nn.Module, inputs: Any, output: Any) -> Any:
+        new = replace(_tensor_of(output, hookpoint))
+        return (new, *output[1:]) if isinstance(output, tuple) else new
+
+    if hookpoint.input:
+        return module.register_forward_pre_hook(at_input, with_kwargs=True)
+    return module.register_forward_hook(at_output)
 
 
 def run_captured(model: nn.Module, input_ids: Tensor, **inputs: Any) -> Any:
@@ -128,11 +174,11 @@ def run_captured(model: nn.Module, input_ids: Tensor, **inputs: Any) -> Any:
 def splice(
     model: nn.Module, hookpoint: Hookpoint, replace: Callable[[Tensor], Tensor]
 ) -> Iterator[None]:
-    """Put `replace(x)` in place of the hookpoint's output in every forward pass.
+    """Put `replace(x)` in place of the activations at a hookpoint in every forward pass.
 
     Args:
         model: the language model.
-        hookpoint: whose output is replaced; the rest of a tuple output is kept.
+        hookpoint: where; the rest of a tuple output, and other arguments, are kept.
         replace: maps x [batch, ctx, d] to a tensor of the same shape, dtype and device.
 
     Raises:
@@ -140,25 +186,24 @@ def splice(
     """
     (module,) = resolve(model, {hookpoint.name: hookpoint}).values()
 
-    def hook(module: nn.Module, inputs: Any, output: Any) -> Any:
-        x = _tensor_of(output, hookpoint)
+    def checked(x: Tensor) -> Tensor:
         new = replace(x)
         if (new.shape, new.dtype, new.device) != (x.shape, x.dtype, x.device):
             raise ValueError(
                 f"splice at {hookpoint.name!r}: the replacement is {_describe(new)} where the "
                 f"model needs {_describe(x)}; convert it inside `replace`"
             )
-        return (new, *output[1:]) if isinstance(output, tuple) else new
+        return new
 
-    with module.register_forward_hook(hook):
+    with _hooked(module, hookpoint, checked):
         yield
 
 
-def _tensor_of(output: Any, hookpoint: Hookpoint) -> Tensor:
-    x = output[0] if isinstance(output, tuple) else output
+def _tensor_of(value: Any, hookpoint: Hookpoint) -> Tensor:
+    x = value[0] if isinstance(value, tuple) else value
     if not isinstance(x, Tensor) or x.ndim != 3:
         raise ValueError(
-            f"hookpoint {hookpoint.name!r} ({hookpoint.module}) gives "
+            f"hookpoint {hookpoint.name!r} ({hookpoint.path}) gives "
             f"{_describe(x) if isinstance(x, Tensor) else type(x).__name__}, not a tensor "
             "[batch, ctx, d]; choose another module"
         )

@@ -86,8 +86,11 @@ class StoreConfig(Layout):
         if not self.hookpoints:
             yield "no hookpoints"
         for name, width in self.hookpoints.items():
-            if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in TOKEN_ARRAYS:
-                yield f"hookpoint name {name!r}: use letters, digits, _ or -, not {TOKEN_ARRAYS}"
+            if not re.fullmatch(r"(l[0-9]+\.)?[A-Za-z0-9_-]+", name) or name in TOKEN_ARRAYS:
+                yield (
+                    f"hookpoint name {name!r}: use letters, digits, _ or -, of layer 5 behind "
+                    f"'l5.', not {TOKEN_ARRAYS}"
+                )
             if width < 1:
                 yield f"hookpoint {name!r} has width {width}"
         chunk, block = self.rows_per_chunk, self.rows_per_block

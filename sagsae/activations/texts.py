@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ def dump(
     out: str | Path,
     *,
     layer: int | None = None,
+    layers: Sequence[int] = (),
     tokenizer: Any = None,
     context_length: int = 128,
     seed: int = 0,
@@ -49,10 +51,12 @@ def dump(
     Args:
         model: A causal language model of Transformers, or the folder of one.
         texts: Documents, in their order. Empty ones are passed over.
-        hookpoints: Names out of "mlp_out", "attn" and "resid", of the block ``layer``; or
-            `Hookpoint`s by name.
+        hookpoints: Names that `default_hookpoints` knows, such as "resid" and "mlp_in", of the
+            block ``layer`` or of each of ``layers``; or `Hookpoint`s by name.
         out: Folder in which the store is made.
         layer: Index of the block, from 0.
+        layers: Of several blocks, all from one pass; in the store a name then has its layer before
+            it, as in "l5.resid". A token is kept at every hookpoint or at none.
         tokenizer: Of the model; by default the one that lies beside the model.
         context_length: Tokens of a context, start token included.
         seed: Of the order of rows within a block.
@@ -65,8 +69,8 @@ def dump(
 
     Raises:
         ValueError: too little text for one block of 64 rows, one string in place of texts, names
-            without a layer, or a store in ``out`` that begins with these texts and goes on with
-            others.
+            without a layer, both layer and layers, or a store in ``out`` that begins with these
+            texts and goes on with others.
         StoreError: a damaged store in ``out``.
     """
     if isinstance(texts, str):
@@ -75,7 +79,7 @@ def dump(
     if isinstance(model, str | Path):
         model, tokenizer = load_language_model(model), tokenizer or load_tokenizer(model)
     tokenizer = tokenizer or AutoTokenizer.from_pretrained(model.name_or_path)
-    points = _hookpoints(model, hookpoints, layer)
+    points = _hookpoints(model, hookpoints, layer, sorted(map(index, layers)))
     tokens = _contexts(tokenizer, texts, index(context_length))
     slack = settings.get("slack", DumpSettings.slack)
     block = BLOCK
@@ -96,7 +100,8 @@ def dump(
         rows_per_block=block,
         n_blocks=n_blocks,
         seed=index(seed),
-        provenance={"model": name, "layer": layer, "weights": digest(canonical_json(sums))},
+        provenance={"model": name, "weights": digest(canonical_json(sums))}
+        | ({"layers": sorted(layers)} if layers else {"layer": layer}),
         **settings,
     )
     home, training = next(model.parameters()).device, model.training
@@ -117,16 +122,27 @@ def dump(
 
 
 def _hookpoints(
-    model: Any, hookpoints: Iterable[str] | Mapping[str, Hookpoint], layer: int | None
+    model: Any,
+    hookpoints: Iterable[str] | Mapping[str, Hookpoint],
+    layer: int | None,
+    layers: Sequence[int],
 ) -> dict[str, Hookpoint]:
+    if layers and (layer is not None or isinstance(hookpoints, Mapping)):
+        raise ValueError("layers is of hookpoints by their names, and stands in the place of layer")
     if isinstance(hookpoints, Mapping):
         return dict(hookpoints)
-    if layer is None:
+    prefixes = {f"l{number}.": number for number in layers}
+    if layer is not None:
+        prefixes[""] = layer
+    if not prefixes:
         raise ValueError("of which block are the hookpoints? Give dump(..., layer=...)")
-    known = default_hookpoints(model.config.model_type, layer)
-    if absent := [name for name in hookpoints if name not in known]:
-        raise ValueError(f"no hookpoint {absent[0]!r}: choose from {', '.join(known)}")
-    return {name: known[name] for name in hookpoints}
+    names, points = list(hookpoints), dict[str, Hookpoint]()
+    for prefix, number in prefixes.items():
+        known = default_hookpoints(model.config.model_type, number)
+        if absent := [name for name in names if name not in known]:
+            raise ValueError(f"no hookpoint {absent[0]!r}: choose from {', '.join(known)}")
+        points |= {prefix + name: replace(known[name], name=prefix + name) for name in names}
+    return points
 
 
 def _contexts(tokenizer: Any, texts: Iterable[str], length: int) -> TokenStore:

@@ -90,7 +90,7 @@ def main(
         store, contexts = open_store(heldout, spec.store), open_tokens(heldout_tokens)
         keep = Keep(top=spec.top)
         report = Progress(f"browse {cell.path}, twice", 2 * store.n_rows, "tokens").update
-        profiles = profile_latents(sae, store, cell.hookpoint, contexts, keep, place, report)
+        profiles = profile_latents(sae, store, cell.place.reads, contexts, keep, place, report)
         say(f"browse {cell.path}: tokens that {sae.width:,} latents promote")
         model = load_asset(asset, spec.dtype, place)
         promoted = promoted_tokens(model, sae.W_dec, PROMOTED)

@@ -69,14 +69,14 @@ def metadata(spec: ExportSpec, asset: dict[str, Any], documents: dict[str, Any])
         asset: Content of the model's asset.json.
         documents: Content of documents.json.
     """
-    hookpoint, model = spec.cell.hookpoint, spec.model
-    point = hookpoints_of(model, [hookpoint], asset["model_type"])[hookpoint]
+    place, model = spec.cell.place, spec.model
+    point = hookpoints_of(model, [place.reads], asset["model_type"])[place.reads]
     texts = text_sources(spec.text, documents)
     return {
         "model_name": repository(spec) or spec.model.name,
         "model_revision": asset["resolved_revision"],
         "model_weights_sha256": asset["weights_sha256"],
-        **hook_metadata(hookpoint, point.module, model.layer, asset["model_type"]),
+        **hook_metadata(place.source, point.path, model.depth(place), asset["model_type"]),
         **position_metadata(spec.context_length, spec.max_norm_ratio),
         "prepend_bos": spec.start_token == "bos",
         "start_token": spec.start_token,

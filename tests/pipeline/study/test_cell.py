@@ -7,14 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.study.cell import Cell
+from pipeline.study.places import Place
 from pipeline.study.sections import CellNameError, lambda_tag
 
 names = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,12}", fullmatch=True)
 lambdas = st.floats(1e-9, 1e9).map(lambda value: float(format(value, "g")))
+hookpoints = st.from_regex(r"[a-z0-9][a-z0-9_]{0,12}", fullmatch=True)
+layers = st.none() | st.integers(0, 10**6)
+places = st.builds(Place, hookpoints, st.just("") | hookpoints, layers)
 cells = st.builds(
     Cell,
     model=names,
-    hookpoint=names,
+    hookpoint=places.map(lambda place: place.name),
     variant=names,
     width=st.integers(1, 10**7),
     lam=lambdas,
@@ -25,6 +29,12 @@ cells = st.builds(
 @given(cells)
 def test_round_trip(cell):
     assert Cell.from_path(cell.path) == cell
+    assert cell.place.name == cell.hookpoint
+
+
+@given(places)
+def test_places_are_read_as_they_are_written(place):
+    assert Place.named(place.name) == place
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sagsae.activations.hookpoints import (
     run_captured,
     splice,
 )
-from tests.sagsae.evaluation.samples import HIDDEN, LAYERS
+from tests.sagsae.evaluation.samples import HIDDEN, LAYERS, tiny_model
 
 
 def points(model: PreTrainedModel, layer: int) -> dict[str, Hookpoint]:
@@ -56,12 +56,52 @@ def test_capture_leaves_no_hooks_and_forgets_the_last_pass(model, input_ids):
         run_captured(model, input_ids)
         run_captured(model, input_ids[:2])
         assert {name: x.shape[0] for name, x in captured.items()} == dict.fromkeys(captured, 2)
-        assert len(captured) == 3
+        assert captured.keys() == points(model, 1).keys()
     assert logits_of(model, input_ids).shape[:2] == input_ids.shape
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
-@pytest.mark.parametrize("name", ["mlp_out", "attn", "resid"])
+@pytest.mark.parametrize("architecture", ["llama", "gemma3_text", "gemma2"])
+def test_added_is_what_the_residual_stream_gets(architecture, input_ids):
+    model = tiny_model(architecture)
+    before = captured_at(model, input_ids, 1)["resid"]
+    got = captured_at(model, input_ids, 2)
+    middle = before + got["attn_added"]
+    assert torch.equal(got["resid"], middle + got["mlp_added"])
+    block = model.get_submodule("model.layers.2")
+    with torch.no_grad():
+        assert torch.equal(block.mlp(got["mlp_in"]), got["mlp_out"])
+        if architecture == "llama":
+            assert torch.equal(block.post_attention_layernorm(middle), got["mlp_in"])
+            assert torch.equal(got["mlp_out"], got["mlp_added"])
+        else:
+            assert torch.equal(block.pre_feedforward_layernorm(middle), got["mlp_in"])
+            assert torch.equal(block.post_feedforward_layernorm(got["mlp_out"]), got["mlp_added"])
+            assert not torch.equal(got["mlp_out"], got["mlp_added"])
+
+
+def test_an_input_by_name_is_read_and_ends_the_pass(input_ids):
+    model = tiny_model("llama")  # whose attention gets its hidden states by name
+    path, ran = "model.layers.1.self_attn:input", []
+    model.get_submodule("model.layers.1.self_attn").register_forward_hook(lambda *_: ran.append(1))
+    with capture(model, {"in": Hookpoint.at("in", path)}) as captured:
+        assert run_captured(model, input_ids) is None
+        entered = captured["in"]
+    resid = captured_at(model, input_ids, 0)["resid"]
+    with torch.no_grad():
+        assert torch.equal(entered, model.get_submodule("model.layers.1.input_layernorm")(resid))
+    assert not ran
+    with splice(model, Hookpoint.at("in", path), torch.zeros_like):
+        spliced = captured_at(model, input_ids, 1)["attn"]
+    assert not spliced.any()
+    assert ran
+
+
+def test_opt_has_no_mlp_of_its_own():
+    assert default_hookpoints("opt", 0).keys() == {"attn", "attn_added", "resid"}
+
+
+@pytest.mark.parametrize("name", ["mlp_in", "mlp_out", "mlp_added", "attn", "resid"])
 def test_splicing_identity_is_bit_exact_and_zeros_are_not(model, input_ids, name):
     clean = logits_of(model, input_ids)
     with splice(model, points(model, 2)[name], lambda x: x.clone()):

@@ -108,3 +108,23 @@ def model_tokens(count: int) -> torch.Tensor:
     ids = [token for text in texts(count) for token in [*map(int, text.split()), 90]]
     whole = torch.tensor(ids[: len(ids) // 15 * 15]).view(-1, 15)
     return torch.cat([torch.full((len(whole), 1), 90), whole], dim=1)
+
+
+def test_layers_of_one_pass_are_those_of_each(model, tmp_path):
+    """Rows are aligned, and those of a single layer where the rules drop no token."""
+    how = {key: value for key, value in HOW.items() if key != "layer"} | {"max_norm_ratio": 1e9}
+    both = sagsae.dump(model, texts(20), ["resid", "mlp_in"], tmp_path, layers=[3, 1], **how)
+    assert list(both.config.hookpoints) == ["l1.mlp_in", "l1.resid", "l3.mlp_in", "l3.resid"]
+    assert both.config.provenance["layers"] == [1, 3]
+    assert "layer" not in both.config.provenance
+    for layer in (1, 3):
+        one = sagsae.dump(model, texts(20), ["resid", "mlp_in"], tmp_path, layer=layer, **how)
+        assert one.config.provenance["layer"] == layer
+        for name in one.config.hookpoints:
+            for chunk in range(one.n_chunks(name)):
+                there = both.read_rows_as_tensor(f"l{layer}.{name}", chunk)
+                assert torch.equal(there, one.read_rows_as_tensor(name, chunk))
+    points = sagsae.default_hookpoints("gpt2", 1)
+    for names, more in ((["resid"], {"layer": 1}), (points, {})):
+        with pytest.raises(ValueError, match="layers is of hookpoints by their names"):
+            sagsae.dump(model, texts(20), names, tmp_path, layers=[1], **how, **more)

@@ -32,22 +32,24 @@ _COMMON = {
     "eos_token_id": 0,
     "pad_token_id": 0,
 }
+_GEMMA: dict[str, Any] = {
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "query_pre_attn_scalar": 8,
+    "sliding_window": 5,
+    "layer_types": ["sliding_attention", "full_attention"] * 2,
+    "final_logit_softcapping": 3.0,
+}
 _OWN: dict[str, dict[str, Any]] = {
     "gpt2": {"n_inner": 64},
     "opt": {"ffn_dim": 64, "word_embed_proj_dim": HIDDEN},
     "gpt_neox": {"use_parallel_residual": True},
     "smollm3": {"num_key_value_heads": 2},
     "llama": {"num_key_value_heads": 2},
-    "gemma3_text": {
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "query_pre_attn_scalar": 8,
-        "sliding_window": 5,
-        "layer_types": ["sliding_attention", "full_attention"] * 2,
-        "final_logit_softcapping": 3.0,
-    },
+    "gemma3_text": _GEMMA,
 }
 ARCHITECTURES = list(_OWN)
+_OWN["gemma2"] = _GEMMA
 
 
 def tiny_model(architecture: str, dtype: torch.dtype = torch.float32) -> Any:
