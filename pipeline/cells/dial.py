@@ -108,7 +108,7 @@ def directions(
 
 def _side(cells: MeasuredCells, cell: Cell, store: Store, label: str) -> Side:
     sae = cells.autoencoder(cell)
-    rows = rows_of(store, cell.place.reads, cells.device, f"{label}, firings of {cell.variant}")
+    rows = rows_of(store, cell.place, cells.device, f"{label}, firings of {cell.variant}")
     return Side(cells.metrics[cell], sae, accumulate(sae, rows).firings)
 
 

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from pipeline.cells.looks import EvaluationError, read_autoencoder, rows_of
+from pipeline.cells.looks import read_autoencoder, rows_of
 from pipeline.data.baselines import Baselines, read_baselines
 from pipeline.data.fetch import load_asset
-from pipeline.data.manifests import open_store
+from pipeline.data.manifests import open_store, stored_hookpoints
 from pipeline.data.passes import LR_NOISE_GAP, SPLICED
 from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
@@ -23,16 +23,11 @@ from pipeline.study.cell import Cell
 from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics
 from pipeline.study.specs import EvaluateSpec
 from sagsae import __version__ as sagsae_version
-from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.gated import break_even_share
 from sagsae.evaluation.calibration import Histograms, activation_histograms
+from sagsae.evaluation.crossings import Crossing, crossed_losses
 from sagsae.evaluation.distributions import Summary, quantiles
-from sagsae.evaluation.loss_recovered import (
-    LossRecovered,
-    reconstruction,
-    spliced_losses,
-    sum_counted,
-)
+from sagsae.evaluation.loss_recovered import LossRecovered, sum_counted
 from sagsae.evaluation.metrics import (
     GroupSums,
     ReconstructionMetrics,
@@ -79,15 +74,16 @@ def evaluate_cell(
         EvaluationError: weights of another cell.
     """
     sae, place = read_autoencoder(weights, cell).to(device), cell.place
-    if place.target:
-        raise EvaluationError(f"{cell.path}: transcoders cannot be evaluated yet")
     store, losses = open_store(heldout_manifest), read_baselines(baselines, place.predicts)
     label, sources = f"evaluate {cell.path}", losses.sources
     groups = GroupSums(sources.of_rows(store), len(sources.names)) if sources else None
-    sums = accumulate(sae, rows_of(store, place.reads, device, label), groups)
+    sums = accumulate(sae, rows_of(store, place, device, label), groups)
     quality = ReconstructionMetrics.from_accumulators(sums)
-    rows = rows_of(store, place.reads, device, f"{label}, histograms")
+    rows = rows_of(store, place, device, f"{label}, histograms")
     latents = save(_latent_tensors(quality, activation_histograms(sae, rows, sums.firings)))
+    model = load_asset(asset, losses.dtype, device)
+    source = stored_hookpoints(store, [place.reads])[place.reads]
+    crossing = Crossing(source, losses.ablations[place.predicts].hookpoint, sae)
     made_from = {
         **train_info["made_from"],
         "evaluate": digest(spec),
@@ -109,7 +105,8 @@ def evaluate_cell(
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
         **_course_part(train_info["course"], quality.collapsed),
-        **_language_part(sae, losses, groups, cell, load_asset(asset, losses.dtype, device)),
+        "linear_r2": losses.linear[place.name] if place.target else None,
+        **_language_part(losses, groups, cell, crossing, model),
         "training": train_info["training"],
         "made_from": made_from,
     }
@@ -128,15 +125,13 @@ def _course_part(course: dict[str, Any], collapsed: list[str]) -> dict[str, Any]
 
 
 def _language_part(
-    sae: Autoencoder, losses: Baselines, groups: GroupSums | None, cell: Cell, model: Any
+    losses: Baselines, groups: GroupSums | None, cell: Cell, crossing: Crossing, model: Any
 ) -> dict[str, Any]:
     """Losses of a language model with reconstructions spliced in; metrics of each source."""
     contexts, ablations = losses.contexts, losses.ablations[cell.place.predicts]
     progress = Progress(f"evaluate {cell.path}, spliced", len(contexts.input_ids), "contexts")
-    batch, splice = SPLICED[model.device.type], reconstruction(sae)
-    spliced, divergence = spliced_losses(
-        model, contexts, batch, ablations.hookpoint, splice, progress.update
-    )
+    batch = SPLICED[model.device.type]
+    spliced, divergence = crossed_losses(model, contexts, batch, [crossing], progress.update)
     recovered = LossRecovered(
         clean=ablations.clean,
         sae=sum_counted(spliced, contexts),

@@ -18,6 +18,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.looks import LookSpec
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS
+from pipeline.study.places import Place
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.base import Autoencoder
@@ -95,10 +96,11 @@ def looking_into(
         yield MeasuredCells(cells_root, spec.metrics_of, device_of(device))
 
 
-def rows_of(store: Store, hookpoint: str, device: torch.device, label: str) -> Iterator[Tensor]:
-    """A store's rows of a hookpoint on the device, [B, d] each; progress goes under a label."""
+def rows_of(store: Store, place: Place, device: torch.device, label: str) -> Iterator[Tensor]:
+    """A store's rows at a place on the device, [B, d] each, of a transcoder's [B, d + d_out];
+    progress goes under a label."""
     progress, done = Progress(label, store.n_rows, "tokens"), 0
-    for batch in iterate(store, hookpoint, ROWS):
+    for batch in iterate(store, place.reads, ROWS, place.predicts if place.target else ""):
         yield batch.to(device)
         done += len(batch)
         progress.update(done)

@@ -24,6 +24,7 @@ from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device
 from pipeline.study.looks import UsedCell
+from pipeline.study.places import Place
 from pipeline.study.probe import SOURCE, ProbeRun, ProbeSpec
 from sagsae.activations.language_models import load_tokenizer, texts_of
 from sagsae.activations.store import Store
@@ -83,10 +84,10 @@ def chosen_tasks(
     return rows, tasks, left_out
 
 
-def rows_at(store: Store, hookpoint: str, rows: Tensor, label: str) -> Tensor:
+def rows_at(store: Store, place: Place, rows: Tensor, label: str) -> Tensor:
     """Some rows [m] of a store, ascending, as they are stored: [m, d] on the CPU."""
     parts, first = [], 0
-    for batch in rows_of(store, hookpoint, torch.device("cpu"), label):
+    for batch in rows_of(store, place, torch.device("cpu"), label):
         inside = rows[(rows >= first) & (rows < first + len(batch))]
         parts.append(batch[inside - first])
         first += len(batch)
@@ -148,7 +149,7 @@ def main(
         store, contexts = open_store(heldout, spec.store), open_tokens(heldout_tokens)
         tokenizer = load_tokenizer(model_folder(asset))
         rows, tasks, left_out = chosen_tasks(spec, store, contexts, tokenizer)
-        x = rows_at(store, spec.place.reads, rows, f"{where}, rows")
+        x = rows_at(store, spec.place, rows, f"{where}, rows")
         progress = Progress(f"{where}, activations", len(tasks), "labels")
         baselines = probe_activations(x, tasks, spec.probe.ks, progress.update)
         progress, probed = Progress(f"{where}, codes", len(spec.cells), "cells"), []

@@ -25,6 +25,7 @@ from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device
 from pipeline.study.cell import Cell
 from pipeline.study.looks import UsedCell, nearest_lambda
+from pipeline.study.places import Place
 from pipeline.study.signs import SignsRun, SignsSpec, is_two_sided, one_sided_forms
 from sagsae.activations.store import Store
 from sagsae.autoencoders.declaration import first_rows
@@ -41,10 +42,10 @@ from sagsae.evaluation.signs import (
 MOST_ROWS, AT_ONCE = 16_384, 2_048
 
 
-def some_rows(store: Store, hookpoint: str, label: str) -> Tensor:
+def some_rows(store: Store, place: Place, label: str) -> Tensor:
     """At most `MOST_ROWS` rows [n, d] of a store, evenly spread, on the CPU."""
     step = -(-store.n_rows // MOST_ROWS)
-    parts = rows_of(store, hookpoint, torch.device("cpu"), label)
+    parts = rows_of(store, place, torch.device("cpu"), label)
     return torch.cat([batch[::step] for batch in parts])
 
 
@@ -103,7 +104,7 @@ def main(
     """
     where = f"signs {spec.folder}"
     with looking_into(spec, cells_root, device, out, heldout) as measured:
-        x = some_rows(open_store(heldout, spec.store), spec.place.reads, f"{where}, rows")
+        x = some_rows(open_store(heldout, spec.store), spec.place, f"{where}, rows")
         progress, mean = Progress(f"{where}, seeds", len(spec.cells), "cells"), x.float().mean(0)
         cells, agreements = [], []
         for (sweep, _), seeds in groupby(spec.cells, key=lambda cell: (cell.sweep, cell.knob)):

@@ -45,9 +45,8 @@ def opened_trainer(
     if unique := spec.training.unique_rows:
         store = Store.open(store.storage, rows=unique)
     named, place = {"recipe_name": cell.recipe} if cell.recipe else {}, cell.place
-    target = {"target": place.predicts} if place.target else {}
     with api.opened_trainer(
-        rows_of(store, place.reads, **target),
+        rows_of(store, place.reads, place.predicts if place.target else ""),
         cell.variant,
         cell.width,
         spec.recipe,

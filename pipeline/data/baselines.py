@@ -12,9 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
@@ -22,24 +21,26 @@ from torch import Tensor, nn
 from pipeline.data.fetch import load_asset
 from pipeline.data.manifests import open_store, stored_hookpoints
 from pipeline.data.passes import SPLICED
+from pipeline.data.text_sources import ABLATIONS, CLEAN, Sources
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import BASELINES, LOSSES, Entry, entry_folder, using, write_record
 from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import Device, device_of
+from pipeline.study.places import Place
 from pipeline.study.specs import BaselineSpec
 from sagsae.activations.hookpoints import Hookpoint, capture
 from sagsae.activations.reading import kept_mask, load_calibration
 from sagsae.activations.store import Store
+from sagsae.activations.stream import iterate
 from sagsae.activations.tokens import TokenStore
+from sagsae.autoencoders.linear_map import LinearMap
 from sagsae.evaluation.loss_recovered import (
     Contexts,
-    LossRecovered,
     SummedLoss,
     all_losses,
     constant,
     spliced_losses,
-    sum_among,
     sum_counted,
     token_losses,
     with_predictions,
@@ -49,99 +50,8 @@ from sagsae.evaluation.predictions import Predictions
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
 
-CLEAN, ABLATIONS = "clean", ("zero", "mean")
-# Tensors of the baselines: ``source``, ``losses.clean`` and such as ``losses.resid.zero``.
-SOURCE, KEPT = "source", "losses"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sources:
-    """Names of the sources, and what tells them apart: documents lie source after source.
-
-    Attributes:
-        names: in the order of the documents.
-        first_document: number of the first document of each.
-        train_rows: rows of each in the training store.
-        tensors: what is kept of the evaluation contexts: ``source`` [n, L] int64, number of the
-            source of every token, and the losses [n, L - 1] float32, clean and of each ablation.
-    """
-
-    names: list[str]
-    first_document: list[int]
-    train_rows: list[int]
-    tensors: dict[str, Tensor]
-
-    @classmethod
-    def of(cls, contexts: TokenStore, train: Store) -> Self | None:
-        """The sources of a text, without losses; None where it has one source.
-
-        Args:
-            contexts: the evaluation contexts; their metadata say which sources there are.
-            train: the training store.
-        """
-        shares: list[dict[str, Any]] = contexts.metadata.get("sources", [])
-        if len(shares) < 2:
-            return None
-        first = [share["first_document"] for share in shares]
-        rows = torch.bincount(_source_of_rows(first, train), minlength=len(first))
-        return cls(
-            names=[share["name"] for share in shares],
-            first_document=first,
-            train_rows=rows.tolist(),
-            tensors={SOURCE: _source_of(first, contexts.doc_id)},
-        )
-
-    @classmethod
-    def read(cls, record: dict[str, Any], tensors: dict[str, Tensor]) -> Self:
-        """From what ``record`` gave, and the tensors of the baselines."""
-        kept = {name: x for name, x in tensors.items() if name.split(".")[0] in (SOURCE, KEPT)}
-        return cls(**record, tensors=kept)
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """JSON values of all but the tensors."""
-        return {k: v for k, v in vars(self).items() if k != "tensors"}
-
-    def keep(self, losses: Tensor, *name: str) -> None:
-        """Keep losses to be summed by source later: "clean", or of a hookpoint and ablation."""
-        self.tensors[".".join((KEPT, *name))] = losses
-
-    def of_rows(self, store: Store) -> Tensor:
-        """[n] int64, number of the source of every row, in stored order."""
-        return _source_of_rows(self.first_document, store)
-
-    def recovered(
-        self, hookpoint: str, spliced: Tensor, contexts: Contexts
-    ) -> list[LossRecovered | None]:
-        """Loss Recovered of each source, over the predicted tokens that are of it.
-
-        Args:
-            hookpoint: name.
-            spliced: [n, L - 1] losses with reconstructions in place.
-            contexts: the evaluation contexts.
-
-        Returns:
-            In the order of the names; None where no token of a source counts.
-        """
-        losses = {name: self.tensors[f"{KEPT}.{hookpoint}.{name}"] for name in ABLATIONS}
-        losses |= {CLEAN: self.tensors[f"{KEPT}.{CLEAN}"], "sae": spliced}
-        recovered: list[LossRecovered | None] = []
-        for number in range(len(self.names)):
-            among = contexts.predicted & (self.tensors[SOURCE][:, 1:] == number)
-            sums = {name: sum_among(x, among) for name, x in losses.items()}
-            known = {name: loss for name, loss in sums.items() if loss is not None}
-            recovered.append(LossRecovered(**known) if known else None)
-        return recovered
-
-
-def _source_of(first_document: list[int], doc_id: np.ndarray) -> Tensor:
-    numbers = np.searchsorted(first_document, doc_id, side="right") - 1
-    return torch.from_numpy(numbers.astype(np.int64))
-
-
-def _source_of_rows(first_document: list[int], store: Store) -> Tensor:
-    doc_ids = [store.read_tokens(block)["doc_id"] for block in store.blocks]
-    return _source_of(first_document, np.concatenate(doc_ids))
+# Rows that a linear map sees at once.
+ROWS = 16_384
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,12 +72,14 @@ class Baselines:
         contexts: the evaluation contexts; with hidden states where resuming proved exact.
         dtype: name of the language model's dtype.
         ablations: by hookpoint name.
+        linear: R2 of the best linear map on the held-out rows, by place with a target.
         sources: None where the text has one.
     """
 
     contexts: Contexts
     dtype: str
     ablations: dict[str, Ablations]
+    linear: dict[str, float]
     sources: Sources | None = None
 
 
@@ -237,6 +149,7 @@ def write_baselines(
         "dtype": baselines.dtype,
         "hookpoints": {name: _record(item) for name, item in baselines.ablations.items()},
         "layer": contexts.layer,
+        "linear": baselines.linear,
         "loss": float(losses.double().mean()),
         "made_from": made_from,
         "resume_note": note,
@@ -280,6 +193,7 @@ def read_baselines(path: Path, hookpoint: str = "") -> Baselines:
             for name, item in record["hookpoints"].items()
         }
         blocks, layer, dtype = record["blocks"], record["layer"], record["dtype"]
+        linear = dict(record.get("linear", {}))  # earlier ones have none
     if hookpoint and hookpoint not in ablations:
         raise ValueError(f"{path}: has {', '.join(ablations)} but not {hookpoint}; delete it")
     if not beside.is_file() or sha256_of(beside) != expected:
@@ -295,7 +209,9 @@ def read_baselines(path: Path, hookpoint: str = "") -> Baselines:
             predictions=Predictions.read(tensors),
         )
         sources = Sources.read(record["sources"], tensors) if "sources" in record else None
-    return Baselines(contexts=contexts, dtype=dtype, ablations=ablations, sources=sources)
+    return Baselines(
+        contexts=contexts, dtype=dtype, ablations=ablations, linear=linear, sources=sources
+    )
 
 
 def _loss(item: dict[str, Any], kind: str) -> SummedLoss:
@@ -350,12 +266,12 @@ def main(
             stores = [open_store(*pair) for pair in zip(manifests, spec.stores, strict=True)]
             chosen = evaluation_tokens(spec, tokens, stores[1])
             model = load_asset(asset, spec.model.dtype, device_of(device))
-            write_baselines(made, made_from, *measure(spec, model, chosen, stores[0]))
+            write_baselines(made, made_from, *measure(spec, model, chosen, *stores))
         write_record(out, read_json(made), entry.folder)
 
 
 def measure(
-    spec: BaselineSpec, model: Any, chosen: TokenStore, train: Store
+    spec: BaselineSpec, model: Any, chosen: TokenStore, train: Store, heldout: Store
 ) -> tuple[Baselines, Tensor, str]:
     """Baselines on some contexts; the losses of the untouched model; why passes are whole ones."""
     name, batch = spec.model.name, SPLICED[model.device.type]
@@ -384,6 +300,21 @@ def measure(
             for kind in ABLATIONS:
                 sources.keep(kinds[kind], place, kind)
         say(f"{place}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
-    dtype = spec.model.dtype
-    made = Baselines(contexts=contexts, dtype=dtype, ablations=ablations, sources=sources)
+    linear = {name: _linear_r2(Place.named(name), train, heldout) for name in spec.crossings}
+    made = Baselines(
+        contexts=contexts,
+        dtype=spec.model.dtype,
+        ablations=ablations,
+        linear=linear,
+        sources=sources,
+    )
     return made, losses, note
+
+
+def _linear_r2(place: Place, train: Store, heldout: Store) -> float:
+    """R2 on held-out rows of the linear map that is best on the training rows of a place."""
+    ends = place.reads, ROWS, place.predicts
+    found = LinearMap.fit(iterate(train, *ends), train.width(place.reads))
+    r2 = found.r2(iterate(heldout, *ends))
+    say(f"{place.name}: the best linear map has R2 {r2:.3f}")
+    return r2

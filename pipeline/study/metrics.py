@@ -23,8 +23,8 @@ Measure = TypeVar("Measure", bound=Section)
 
 # Version 1 had no ``schema_version``, version 2 no ``sources``. Version 3 named no software and
 # had no ``threshold_off``: a threshold that was off counted as a collapse. Version 4 had no ``kl``,
-# version 5 no ``jumped``.
-SCHEMA_VERSION = 6
+# version 5 no ``jumped``, version 6 no ``linear_r2``.
+SCHEMA_VERSION = 7
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -144,6 +144,8 @@ class CellMetrics(Section):
     """Mean count of latents that are not zero, per token."""
     r2: Annotated[Finite, Field(le=1)]
     """1 - sse / sst."""
+    linear_r2: Finite | None = Field(default=None, exclude_if=lambda r2: r2 is None)
+    """Of a transcoder, that of the best linear map of its place on the same rows."""
     sse: NonNegative
     sst: NonNegative
     dead_fraction: Share

@@ -84,6 +84,8 @@ class BaselineSpec(Spec):
     lr_contexts: int
     hookpoints: list[str]
     """Names in the stores of those that are replaced."""
+    crossings: list[str] = Field(default_factory=list, exclude_if=not_)
+    """Places at which transcoders are trained."""
     model: TappedModel
 
 

@@ -162,6 +162,9 @@ class Study(Outputs):
             stores=[self.stores[model, split] for split in SPLITS],
             lr_contexts=evaluation.lr_contexts,
             hookpoints=tapped.arrays(self.config.hookpoints, predicted=True),
+            crossings=[
+                place.name for place in tapped.places(self.config.hookpoints) if place.target
+            ],
             model=tapped,
         )
 

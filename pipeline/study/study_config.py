@@ -19,6 +19,7 @@ from pipeline.study.grid import Comparison, GridEntry
 from pipeline.study.looks import Look
 from pipeline.study.probe import Probe
 from pipeline.study.recipes import Recipe
+from pipeline.study.replaced import Replaced
 from pipeline.study.sections import (
     ABSENT,
     ONCE,
@@ -228,6 +229,8 @@ class StudyConfig(Section):
     """Sparse probing and feature absorption; none when absent."""
     signs: Signs | None = ABSENT
     """Consistency over seeds, opposite pairs, poles; none when absent."""
+    replaced: Replaced | None = ABSENT
+    """All layers of a model replaced at once; none when absent."""
     browser: Browser | None = ABSENT
     """Pages on which the latents of some cells can be looked at; none when absent."""
     hub: Hub | None = ABSENT

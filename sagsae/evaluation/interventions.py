@@ -16,14 +16,12 @@ from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
 from sagsae.activations.reading import kept_mask, load_calibration
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.evaluation.crossings import Crossing, crossed, crossed_losses
 from sagsae.evaluation.loss_recovered import (
     Contexts,
-    Crossing,
     LossRecovered,
     all_losses,
-    changed_losses,
     constant,
-    crossed,
     kept_only,
     reconstruction,
     spliced_losses,
@@ -155,9 +153,7 @@ def loss_recovered(
     contexts = Contexts(input_ids=tokens, kept=kept)
     crossing = Crossing(_point(hookpoint), point, _beside(model, autoencoder))
     losses = {
-        "sae": changed_losses(
-            model, contexts, batch_contexts, lambda mask: crossed(model, [crossing], lambda _: mask)
-        ),
+        "sae": crossed_losses(model, contexts, batch_contexts, [crossing]),
         "zero": spliced_losses(model, contexts, batch_contexts, point, zeros),
         "mean": spliced_losses(
             model,
@@ -190,7 +186,7 @@ def kept_positions(model: Any, tokens: Tensor, store: Store, *, batch_contexts: 
     dumped = store.config.provenance.get("dump", {})
     if "modules" not in dumped:
         raise ValueError(f"{store.storage} does not say how it was dumped")
-    points = {name: Hookpoint(name, module) for name, module in dumped["modules"].items()}
+    points = {name: Hookpoint.at(name, path) for name, path in dumped["modules"].items()}
     medians, ratio = load_calibration(store.storage), dumped["max_norm_ratio"]
     device, parts = next(model.parameters()).device, list[Tensor]()
     with capture(model, points) as captured:
@@ -219,7 +215,7 @@ def _mean(model: Any, contexts: Contexts, point: Hookpoint, batch_contexts: int)
 
 
 def _point(hookpoint: Hookpoint | str) -> Hookpoint:
-    return Hookpoint(hookpoint, hookpoint) if isinstance(hookpoint, str) else hookpoint
+    return Hookpoint.at(hookpoint, hookpoint) if isinstance(hookpoint, str) else hookpoint
 
 
 @contextmanager

@@ -9,17 +9,16 @@ positions; the last position of a context predicts nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from sagsae.activations.hookpoints import Hookpoint, capture, splice
+from sagsae.activations.hookpoints import Hookpoint, splice
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.predictions import Predictions, divergences, predictions_of
 from sagsae.evaluation.resume import (
@@ -69,48 +68,6 @@ def reconstruction(autoencoder: Autoencoder) -> Replace:
         return autoencoder.predict(x, autoencoder.code(x)) / autoencoder.out_scale
 
     return replaced
-
-
-class Crossing(NamedTuple):
-    """What a transcoder stands for in a language model.
-
-    Attributes:
-        source: where it reads.
-        target: where it predicts.
-        transcoder: on the model's device.
-    """
-
-    source: Hookpoint
-    target: Hookpoint
-    transcoder: Autoencoder
-
-
-@contextmanager
-def crossed(
-    model: nn.Module, crossings: Sequence[Crossing], kept: Callable[[Tensor], Tensor]
-) -> Iterator[None]:
-    """Put predictions of transcoders in the place of what they predict, in every forward pass.
-
-    Each reads the stream as those before it have left it.
-
-    Args:
-        model: the language model.
-        crossings: one or several.
-        kept: [B, L] bool, the positions to replace, from the target's activations [B, L, d_out].
-    """
-    sources = {str(i): crossing.source for i, crossing in enumerate(crossings)}
-
-    def replaced(i: int, y: Tensor) -> Tensor:
-        mask, new = kept(y), y.clone()
-        x = captured[str(i)][mask]
-        new[mask] = reconstruction(crossings[i].transcoder)(x).to(y.dtype)
-        return new
-
-    with ExitStack() as stack:
-        captured = stack.enter_context(capture(model, sources, early_exit=False))
-        for i, crossing in enumerate(crossings):
-            stack.enter_context(splice(model, crossing.target, partial(replaced, i)))
-        yield
 
 
 @dataclass(frozen=True, kw_only=True)
