@@ -190,6 +190,49 @@ def test_from_texts_to_losses(tmp_path):
             sagsae.dump(model, texts, ["resid"], tmp_path, **how | changes)
 
 
+def test_transcoders_from_texts_to_all_layers_replaced(tmp_path):
+    save_tiny_gpt2(tmp_path / "gpt2")
+    model = sagsae.load_language_model(tmp_path / "gpt2", dtype="float32")
+    draw = random.Random(0)
+    texts = [" ".join(str(draw.randrange(90)) for _ in range(90)) for _ in range(60)]
+    how = {"layers": [0, 2], "context_length": 16, "device": "cpu"}
+    store = sagsae.dump(model, texts, ["mlp_in", "mlp_added"], tmp_path, **how)
+    run = {"k": 8, "batch_size": 128, "tokens": 20_000, "learning_rate": 3e-3}
+    transcoders: dict[int, sagsae.Autoencoder] = {}
+    for layer in (0, 2):
+        ends = {"hookpoint": f"l{layer}.mlp_in", "target": f"l{layer}.mlp_added"}
+        transcoders[layer], _ = sagsae.train(store, "batchtopk", 64, skip=layer == 2, **ends, **run)
+        assert sagsae.evaluate(transcoders[layer], store, **ends).r2 > 0.3
+    ids = torch.randint(90, (6, 16), generator=torch.Generator().manual_seed(0))
+    points = sagsae.default_hookpoints("gpt2", 2)
+    alone = sagsae.loss_recovered(
+        model, ids, transcoders[2], points["mlp_in"], target=points["mlp_added"]
+    )
+
+    def loss(*chosen: int) -> float:
+        with torch.no_grad(), sagsae.replaced(model, {i: transcoders[i] for i in chosen}):
+            logits = model(ids).logits[:, 1:-1].double()
+        return float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 2:].flatten()))
+
+    assert loss() == pytest.approx(alone.clean.mean, rel=1e-5)
+    assert loss(2) == pytest.approx(alone.sae.mean, rel=1e-5)
+    assert len({round(loss(*chosen), 6) for chosen in ((), (0,), (2,), (0, 2))}) == 4
+
+    def by_hand(module, inputs, output):
+        """The MLP of layer 2 gives what its transcoder predicts, but for the first position."""
+        new = transcoders[2](inputs[0].flatten(0, 1)).view_as(output)
+        return torch.cat([output[:, :1], new[:, 1:]], 1)
+
+    together = loss(0, 2)
+    with torch.no_grad(), model.transformer.h[2].mlp.register_forward_hook(by_hand):
+        assert loss(0) == pytest.approx(together, rel=1e-5)
+    with pytest.raises(ValueError, match=r"is a transcoder: use replaced"):
+        sagsae.splice(model, points["mlp_added"], transcoders[2])
+    resid, _ = sagsae.train(torch.randn(2000, 64), "batchtopk", 32, **run | {"tokens": 2000})
+    with pytest.raises(ValueError, match="layer 1: batchtopk does not say that it leads from"):
+        sagsae.replaced(model, {1: resid})
+
+
 def test_equal_arguments_give_equal_weights_and_another_seed_others(store):
     first, second, other = (trained(store, tokens=1280, seed=seed) for seed in (3, 3, 4))
     for name, value in first.autoencoder.params.items():
