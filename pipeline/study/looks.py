@@ -191,6 +191,8 @@ class Look(Section):
     """The type of what it makes, where that is a measure."""
     THREADS: ClassVar[int] = 1
     """The most threads that a job can use."""
+    CROSSES: ClassVar[bool] = False
+    """Whether its jobs look into transcoders, too."""
     models: Names = None
     """Restrict to these models; all when absent."""
     hookpoints: Names = None
@@ -207,7 +209,8 @@ class Look(Section):
             for model, hookpoint in places
             if self.recipes is None or (recipe or DEFAULT_RECIPE) in self.recipes
             if self.models is None or model in self.models
-            if Place.named(hookpoint).is_among(self.hookpoints)
+            if (where := Place.named(hookpoint)).is_among(self.hookpoints)
+            if self.CROSSES or not where.target
         ]
 
     @abstractmethod

@@ -68,6 +68,7 @@ class Replaced(Look):
 
     RUN = ReplacedRun
     THREADS = 16
+    CROSSES = True
 
     def specs(self, scope: Scope, upstream: Upstream) -> dict[str, ReplacedSpec]:
         """Name -> specification of each job, one for each recipe, model and hookpoint."""
