@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from sagsae.exchange.saelens import export_saelens as export_saelens
     from sagsae.exchange.transcoders import export_circuit_tracer as export_circuit_tracer
     from sagsae.result_files import results as results
+    from sagsae.synthetic.features import KnownFeatures as KnownFeatures
+    from sagsae.synthetic.truth import judged as judged
     from sagsae.training.recipe import Recipe as Recipe
 
 __version__ = "0.2.0"
@@ -55,6 +57,8 @@ _NAMES = {
     "exchange.saelens": "export_saelens",
     "exchange.transcoders": "export_circuit_tracer",
     "result_files": "results",
+    "synthetic.features": "KnownFeatures",
+    "synthetic.truth": "judged",
     "training.recipe": "Recipe",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
