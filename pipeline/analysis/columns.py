@@ -56,7 +56,8 @@ SHARED = {
     column.name: column
     for column in (
         *named(
-            "model hookpoint collapsed kind source family measure widths outcome bound", dtype="str"
+            "model hookpoint target collapsed kind source family measure widths outcome bound",
+            dtype="str",
         ),
         *named("overlap_reason rank_reason error_from", dtype="str"),
         *named("variant candidate_variant baseline_variant", variant_label, "str"),

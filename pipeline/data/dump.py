@@ -104,7 +104,8 @@ def main(
     with using(asset, tokens, calibration_tokens), entry.used(), entry.making():
         place, contexts = device_of(device), open_tokens(calibration_tokens).input_ids
         settings = DumpSettings(
-            **spec.model_dump()["dump"],
+            **spec.model_dump(exclude={"dump": {"dtype"}})["dump"],
+            int8=spec.dump.dtype == "int8",
             batch_contexts=DUMPED[place.type],
             profile=profile,
             sharded=bool(sharded),

@@ -142,7 +142,9 @@ class Study(Outputs):
         )
 
     def dump_spec(self, model: str, split: Split) -> DumpSpec:
-        text, tapped = self.config.text, self.model_named(model)
+        text, tapped, dump = self.config.text, self.model_named(model), self.config.dump
+        if split == "heldout":
+            dump = dump.model_copy(update={"dtype": "bfloat16"})
         return DumpSpec(
             model=tapped,
             like=digest(self.dump_spec(tapped.like, "train")) if tapped.like else "",
@@ -153,7 +155,7 @@ class Study(Outputs):
             rows=getattr(self.config.dump, f"{split}_rows"),
             seed=text.seed,
             context_length=text.context_length,
-            dump=self.config.dump,
+            dump=dump,
         )
 
     def baseline_spec(self, model: str) -> BaselineSpec:

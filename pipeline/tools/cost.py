@@ -88,7 +88,7 @@ class Requests:
         """Work of packing a split and of filling its store, which is read once more to seal it."""
         rows, tapped = self._rows[split], self.study.models[model]
         tokens = rows * self._length / (self._length - 1)  # the first of a context gives no row
-        store = len(tapped.arrays(self.study.config.hookpoints)) * rows * self._row(model)
+        store = len(tapped.arrays(self.study.config.hookpoints)) * rows * self._row(model, split)
         blocks = 7 * self.study.config.dump.rows_per_block  # seven threads beside a GPU
         held = self._passes(model) + min(1.0, blocks / rows) * store + 16 * tokens
         fixed = store / READ_RATE + tokens / PACKED_TOKENS
@@ -104,7 +104,8 @@ class Requests:
 
     def cell(self, cell: Cell) -> Work:
         """Work of a training, which foreign cells lack, and of an evaluation."""
-        rows, encoded, row = self._rows["heldout"], self._product(cell), self._row(cell.model)
+        rows, encoded = self._rows["heldout"], self._product(cell)
+        read, row = self._row(cell.model, "train"), self._row(cell.model)
         trained = 0 if cell in self.study.foreign else self.study.training(cell).tokens
         gated = trained and VARIANTS[cell.variant].family == GATED
         training = (GATED_PRODUCTS if gated else UNGATED_PRODUCTS) * encoded * trained
@@ -112,7 +113,7 @@ class Requests:
         step = ACTIVATION_BYTES * self.study.training(cell).batch_size * cell.width
         held = self._passes(cell.model) + WEIGHT_BYTES / 2 * encoded + step
         held += 48 * self.study.config.dump.rows_per_chunk * row
-        tokens, moved = trained + rows + self._spliced, (trained + rows) * row
+        tokens, moved = trained + rows + self._spliced, trained * read + rows * row
         return Work(tokens, forward, training, moved=moved, disk=4 * encoded, held=held)
 
     def look(self, spec: LookSpec) -> Work:
@@ -200,9 +201,11 @@ class Requests:
         table = pd.DataFrame(rows).T.query("jobs > 0")
         return pd.concat([table, table.sum().rename("total").to_frame().T])
 
-    def _row(self, model: str) -> float:
-        """Bytes of one row of a store at one hookpoint."""
-        return 2.0 * self.study.models[model].d_model
+    def _row(self, model: str, split: str = "heldout") -> float:
+        """Bytes of one row of a store at one hookpoint; of int8 one a value, and the scale."""
+        width = self.study.models[model].d_model
+        int8 = split == "train" and self.study.config.dump.dtype == "int8"
+        return width + 2.0 if int8 else 2.0 * width
 
     def _product(self, cell: Cell) -> float:
         """Operations of one matrix product, per token."""

@@ -18,9 +18,11 @@ from sagsae.activations.layout import (
     DATA,
     FORMAT,
     MISSING,
+    MISSING_INT8,
     TOKEN_ARRAYS,
     StoreConfig,
     committed_blocks,
+    scale_of,
 )
 from sagsae.activations.storage import Storage
 from sagsae.files import canonical_json
@@ -66,7 +68,7 @@ def array_metadata(config: StoreConfig, name: str) -> dict[str, Any]:
     chunk, block = ([rows, *width] for rows in (config.piece_rows(name), config.rows_per_block))
     array_type = _array_type(config, name)
     codecs = _codecs(config, np.dtype(array_type["data_type"]).itemsize)
-    sharded = config.sharded and name in config.hookpoints
+    sharded = config.sharded and name not in TOKEN_ARRAYS
     if sharded:
         shard = {"chunk_shape": chunk, "codecs": codecs, "index_location": "end"}
         shard["index_codecs"] = [_LITTLE_ENDIAN, _CRC32C]
@@ -102,7 +104,12 @@ def _codecs(config: StoreConfig, itemsize: int) -> list[dict[str, Any]]:
 def _array_type(config: StoreConfig, name: str) -> dict[str, Any]:
     if name in TOKEN_ARRAYS:
         return {"data_type": "int32", "fill_value": -1, "attributes": {}}
+    if name not in config.hookpoints:
+        return {"data_type": "float16", "fill_value": "NaN", "attributes": {}}
     attributes: dict[str, str] = {"logical_dtype": config.dtype}
+    if config.int8:
+        attributes["scale"] = scale_of(name)
+        return {"data_type": "int8", "fill_value": MISSING_INT8, "attributes": attributes}
     if config.dtype == "float32":
         return {"data_type": "float32", "fill_value": "NaN", "attributes": attributes}
     attributes["bit_view"] = "uint16"
@@ -129,7 +136,7 @@ def is_plain(storage: Storage, config: StoreConfig, name: str) -> bool:
     Such a file is read and written without Zarr, which hands each chunk from thread to thread and
     copies it twice. The bytes are the same.
     """
-    sharded = config.sharded and name in config.hookpoints
+    sharded = config.sharded and name not in TOKEN_ARRAYS
     raw = config.profile == "plain" and not sharded and sys.byteorder == "little"
     return raw and not storage.remote
 
@@ -138,6 +145,29 @@ def stored_rows(x: Tensor, dtype: str) -> np.ndarray:
     """Rows as they go to disk: bfloat16 bits in uint16, or float32. No copy if none is needed."""
     x = x.detach().to("cpu", getattr(torch, dtype)).contiguous()
     return x.view(torch.uint16).numpy() if dtype == "bfloat16" else x.numpy()
+
+
+def quantised(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows as int8, and the scale of each row.
+
+    Args:
+        rows: [n, d] bits of bfloat16.
+
+    Returns:
+        [n, d] int8 from -127 to 127, and [n] float16, the largest value of the row over 127; NaN or
+        infinite where the row is.
+    """
+    x = as_tensor(rows).float()
+    scale = (x.abs().amax(1) / 127).half()
+    units = x / scale.float().clamp_min(torch.finfo(torch.float16).tiny * 2**-10)[:, None]
+    return units.nan_to_num().round().clamp(-127, 127).to(torch.int8).numpy(), scale.numpy()
+
+
+def restored(rows: np.ndarray, scale: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """The bits of bfloat16 [n, d] of int8 rows, in ``out``, see `quantised`."""
+    factor = torch.from_numpy(scale).float()[:, None]
+    as_tensor(out).copy_(torch.from_numpy(rows).float() * factor)
+    return out
 
 
 def as_tensor(rows: np.ndarray) -> Tensor:

@@ -4,7 +4,8 @@
       run.json              the configuration; its digest gives the hash in the name
       calibration.json      median norms behind the drop rule, when the dumper made the store
       data.zarr/            a Zarr v3 group that any Zarr reader opens
-        <hookpoint>         [n_rows, d], bfloat16 as its bits in uint16, or float32
+        <hookpoint>         [n_rows, d], bfloat16 as its bits in uint16, or float32, or int8
+        <hookpoint>.scale   [n_rows] float16, of int8 alone: what its row is multiplied by
         token_id, doc_id, position      [n_rows] int32, where each row came from
       commits/000000.json   one for every finished block
       SEALED.json           written last, after every chunk was verified; again when it has grown
@@ -35,6 +36,8 @@ RUN, CALIBRATION, SEALED = "run.json", "calibration.json", "SEALED.json"
 COMMITS, DATA, LOCK = "commits", "data.zarr", ".lock"
 # Bits of absent rows: a bfloat16 NaN, which no written row can hold.
 MISSING = 0xFFFF
+# Of absent int8 rows; written ones go from -127 to 127.
+MISSING_INT8 = -128
 
 
 class StoreError(RuntimeError):
@@ -59,7 +62,10 @@ class Layout:
     seed: int
     """Seed of the permutation inside every block."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """What rows are stored as."""
+    """What rows are read as."""
+    int8: bool = False
+    """Keep rows as int8, each with a scale, in half the bytes. What is read are bfloat16 rows that
+    are off by half a percent of their largest value at most."""
     profile: Literal["plain", "disk"] = "plain"
     """`disk` compresses (byte shuffle, zstd level 1): 30 % smaller, slower to write and to read."""
     sharded: bool = False
@@ -100,6 +106,8 @@ class StoreConfig(Layout):
             yield f"rows_per_block {block} is not a multiple of rows_per_chunk {chunk}"
         elif not self.sharded and (n := self.n_blocks * self.chunks_per_block) > MAX_FILES:
             yield f"{n} chunks per hookpoint are more than {MAX_FILES} files: set sharded"
+        if self.int8 and self.dtype != "bfloat16":
+            yield f"int8 rows are read as bfloat16, not as {self.dtype}"
         if self.dtype not in ("bfloat16", "float32"):
             yield f"dtype {self.dtype!r} is neither 'bfloat16' nor 'float32'"
         if self.profile not in ("plain", "disk"):
@@ -118,7 +126,8 @@ class StoreConfig(Layout):
     @property
     def arrays(self) -> tuple[str, ...]:
         """Every array of the store, hookpoints first."""
-        return (*self.hookpoints, *TOKEN_ARRAYS)
+        scales = map(scale_of, self.hookpoints) if self.int8 else ()
+        return (*self.hookpoints, *scales, *TOKEN_ARRAYS)
 
     def piece_rows(self, array: str) -> int:
         """Rows of the smallest piece of an array that carries its own checksum."""
@@ -128,14 +137,15 @@ class StoreConfig(Layout):
         """Names, inside the array's folder, of the files that hold one block of an array."""
         if array in TOKEN_ARRAYS:
             return [f"c.{block}"]
+        end = ".0" if array in self.hookpoints else ""
         if self.sharded:
-            return [f"c.{block}.0"]
+            return [f"c.{block}{end}"]
         first = block * self.chunks_per_block
-        return [f"c.{first + i}.0" for i in range(self.chunks_per_block)]
+        return [f"c.{first + i}{end}" for i in range(self.chunks_per_block)]
 
     def to_json(self) -> dict[str, Any]:
         """The content of run.json."""
-        names = (f.name for f in fields(self) if f.compare)
+        names = (f.name for f in fields(self) if f.compare and (f.name != "int8" or self.int8))
         return {"format": FORMAT, **{name: getattr(self, name) for name in names}}
 
     @classmethod
@@ -165,6 +175,11 @@ class StoreConfig(Layout):
     def digest(self) -> str:
         """sha256 of `to_json`, which run.json carries as the digest of its content."""
         return digest(canonical_json(self.to_json()))
+
+
+def scale_of(hookpoint: str) -> str:
+    """Name of the array with the scales of a hookpoint's int8 rows."""
+    return f"{hookpoint}.scale"
 
 
 def committed_blocks(storage: Storage) -> list[int]:

@@ -22,12 +22,14 @@ from zarr.buffer.cpu import NDBuffer
 from zarr.storage import MemoryStore
 
 from sagsae.activations.arrays import (
+    array_metadata,
     as_tensor,
     checksum,
     is_metadata,
     is_plain,
     metadata_files,
     open_array,
+    restored,
 )
 from sagsae.activations.commits import (
     REQUESTS,
@@ -44,6 +46,7 @@ from sagsae.activations.layout import (
     StoreConfig,
     StoreError,
     committed_blocks,
+    scale_of,
 )
 from sagsae.activations.storage import Folder, Location, Storage, StorageError, storage_at
 from sagsae.files import canonical_json, digest
@@ -160,7 +163,7 @@ class Store:
         return dict(totals)
 
     def read_chunk(self, hookpoint: str, chunk: int, out: np.ndarray | None = None) -> np.ndarray:
-        """One chunk, [R, d], as stored: bfloat16 bits in uint16, or float32.
+        """One chunk, [R, d]: bfloat16 bits in uint16, or float32.
 
         Args:
             hookpoint: its name.
@@ -172,11 +175,15 @@ class Store:
         """
         if not 0 <= chunk < (count := self.n_chunks(hookpoint)):
             raise IndexError(f"chunk {chunk} of {hookpoint!r}: there are {count}")
-        shape, dtype = self._piece(hookpoint)
+        shape = self.config.rows_per_chunk, self.config.hookpoints[hookpoint]
+        dtype = np.dtype(np.uint16 if self.config.dtype == "bfloat16" else np.float32)
         if out is not None and (out.shape, out.dtype) != (shape, dtype):
             raise ValueError(f"out is {out.dtype} {out.shape}, a chunk is {dtype} {shape}")
-        inside = chunk % self.config.chunks_per_block
-        return self.read(hookpoint, self.block_of_chunk(chunk), inside, out)
+        block, piece = self.block_of_chunk(chunk), chunk % self.config.chunks_per_block
+        if not self.config.int8:
+            return self.read(hookpoint, block, piece, out)
+        rows, scale = (self.read(name, block, piece) for name in (hookpoint, scale_of(hookpoint)))
+        return restored(rows, scale, np.empty(shape, dtype) if out is None else out)
 
     def read_chunks(self, hookpoint: str, chunks: Sequence[int], out: np.ndarray) -> None:
         """Several chunks into `out` [len(chunks) * R, d]; of a bucket several are fetched at once.
@@ -205,11 +212,9 @@ class Store:
 
     def _piece(self, array: str) -> tuple[tuple[int, ...], np.dtype]:
         """Shape and dtype of what has a checksum of its own: R rows, of tokens S."""
-        rows = self.config.piece_rows(array)
-        if array in TOKEN_ARRAYS:
-            return (rows,), np.dtype(np.int32)
-        dtype = np.dtype(np.uint16 if self.config.dtype == "bfloat16" else np.float32)
-        return (rows, self.config.hookpoints[array]), dtype
+        described = array_metadata(self.config, array)
+        shape = self.config.piece_rows(array), *described["shape"][1:]
+        return shape, np.dtype(described["data_type"])
 
     def read(self, array: str, block: int, piece: int, out: np.ndarray | None = None) -> np.ndarray:
         """A piece with a checksum of its own: R rows of a hookpoint, or S of a token array.

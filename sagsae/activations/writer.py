@@ -15,7 +15,15 @@ import zarr
 from torch import Tensor
 from zarr.storage import MemoryStore
 
-from sagsae.activations.arrays import checksum, is_plain, open_array, stored_rows, write_metadata
+from sagsae.activations.arrays import (
+    checksum,
+    is_plain,
+    open_array,
+    quantised,
+    restored,
+    stored_rows,
+    write_metadata,
+)
 from sagsae.activations.commits import (
     STATISTICS_ROWS,
     Commit,
@@ -36,6 +44,7 @@ from sagsae.activations.layout import (
     StoreLockedError,
     commit_name,
     committed_blocks,
+    scale_of,
 )
 from sagsae.activations.storage import Folder, Location, storage_at
 from sagsae.activations.store import Store, faults_of
@@ -151,9 +160,12 @@ class StoreWriter:
         files, checksums, moments = {}, {}, {}
         for name, x in activations.items():
             sums = RunningMoments(x.shape[1])
-            rows = stored_rows(x, self.config.dtype)
-            parts = self._ordered(name, rows, source, documents, sums)
+            rows, scales = stored_rows(x, self.config.dtype), list[np.ndarray]()
+            parts = self._ordered(name, rows, source, documents, sums, scales)
             files[name], checksums[name] = self._write(name, block, parts)
+            if self.config.int8:
+                name_of = scale_of(name)
+                files[name_of], checksums[name_of] = self._write(name_of, block, scales)
             moments[name] = sums.total()
         for name, values in tokens.items():
             rows = np.asarray(values)[order].astype(np.int32)
@@ -201,8 +213,10 @@ class StoreWriter:
         source: np.ndarray,
         documents: np.ndarray,
         sums: RunningMoments,
+        scales: list[np.ndarray],
     ) -> Iterator[np.ndarray]:
-        """The rows of a block in their order, some chunks at a time, which `sums` adds up.
+        """The rows of a block in their order, some chunks at a time, which `sums` adds up as they
+        will be read; of int8 rows their scales go to `scales`.
 
         The parts are small enough to stay in a processor's cache until they are written. What Zarr
         writes in several requests, or as a whole shard, is one part.
@@ -211,8 +225,12 @@ class StoreWriter:
         whole = config.sharded or self.storage.remote
         step = size if whole else min(size, math.lcm(config.rows_per_chunk, STATISTICS_ROWS))
         for start in range(0, size, step):
-            part = rows[source[start : start + step]]
-            finite = np.isfinite(sums.add(part))
+            part = read = rows[source[start : start + step]]
+            if config.int8:
+                part, scale = quantised(read)
+                scales.append(scale)
+                read = restored(part, scale, read)
+            finite = np.isfinite(sums.add(read))
             if not finite.all():
                 raise StoreError(
                     f"hookpoint {name!r} gives NaN or infinity, for one in document "

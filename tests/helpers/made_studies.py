@@ -273,3 +273,43 @@ def made_families(folder: Path, **changes: Any) -> MadeStudy:
     if study.scope.claims:
         study.make("claims")
     return study
+
+
+# Several layers, of which two models share one, and transcoders ---------------------------------
+
+
+def made_layers(folder: Path) -> MadeStudy:
+    """Write the metrics of every cell, and all tables. R2 falls with the layer; a transcoder's is
+    lower."""
+    sources = configuration()["models"]
+    own = {"small": [1, 3, 12], "large": [3]}
+    models = [
+        {key: value for key, value in one.items() if key != "layer"} | {"layers": own[one["name"]]}
+        for one in sources
+    ]
+    # Each layer has lambdas of its own, as a pilot finds them.
+    grid = [
+        {"variant": "sagsae_tied", "expansion": 2, "seeds": [0, 1], "hookpoints": [f"l{at}.resid"]}
+        | {"lambdas": [0.1 + 0.01 * at, 0.2], "models": [one["name"]]}
+        for one in models
+        for at in one["layers"]
+    ]
+    grid.append({"variant": "gated", "expansion": 4, "lambdas": LAMBDAS})
+    grid.append({"variant": "topk", "expansion": 4, "ks": KS, "hookpoints": ["mlp_in->mlp_added"]})
+    changes = {"hookpoints": ["resid", "mlp_in->mlp_added"], "claims": "", "study": "layers"}
+    raw = configuration(results=str(folder), models=models, grid=grid, **changes)
+    study = made(raw | {"comparisons": [compared(2, 4, 64)]}, result_of_layers)
+    study.tables()
+    return study
+
+
+def result_of_layers(cell: Cell, d_model: int) -> dict[str, Any]:
+    l0 = float(cell.k) if cell.k else 8 / cell.knob
+    r2 = on_the_curve(l0) - 0.01 * (cell.place.layer or 0) - 0.1 * bool(cell.place.target)
+    metrics = metrics_of(cell, d_model, l0=l0 + cell.seed, r2=r2, dead=1)
+    metrics["ce_sae"] += 0.01 * (cell.place.layer or 0)
+    metrics["collapsed"] = ["said so"] * (
+        cell.hookpoint == "l12.resid" and cell.k is None and cell.lam == 0.2
+    )
+    kept = {name: value for name, value in asdict(cell).items() if value not in ("", None)}
+    return metrics | {"cell": kept}

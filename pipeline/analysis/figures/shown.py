@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +20,7 @@ from pipeline.analysis.tables.comparison import COMPARISON
 from pipeline.analysis.tables.sweeps import with_series
 from pipeline.analysis.tables.synthetic import BY_PROTOCOL, rows_of
 from pipeline.study.measures import Measures
+from pipeline.study.places import Place
 from pipeline.study.scope import Scope
 
 # A figure, and the numbers that it shows.
@@ -123,7 +123,8 @@ class Shown:
         places: Iterable[tuple[str, str]] = (),
         **shared: Any,
     ) -> tuple[mpl.figure.Figure, list[Panel]]:
-        """A figure with a row of panels per model, a column per hookpoint, and a legend below.
+        """A figure with a row of panels per model, a column per hookpoint of its layers, and a
+        legend below.
 
         Args:
             table: What is drawn, with columns ``model`` and ``hookpoint``.
@@ -136,13 +137,12 @@ class Shown:
         Returns:
             The figure, and each panel with the rows of the table that it shows.
         """
-        there = {name for place in places or self.spec.trained[self.recipe] for name in place}
-        models = [name for name in self.spec.models if name in there]
-        hooks = [name for name in self.spec.hookpoints if name in there]
-        across = 2 if len(hooks) > 2 else 1
+        rows = self._rows_of_panels(list(places) or self.spec.trained[self.recipe])
+        columns = max(map(len, rows.values()))
+        across = 2 if columns > 2 else 1
         below = 0.19 * -(-len(legend) // across) + 0.42
-        wide, tall = max(3.5, size[0] * len(hooks)), size[1] * len(models) + below
-        figure, axes = plot.canvas((wide, tall), len(models), len(hooks), **shared)
+        wide, tall = max(3.5, size[0] * columns), size[1] * len(rows) + below
+        figure, axes = plot.canvas((wide, tall), len(rows), columns, **shared)
         for panel in axes[-1]:
             panel.set_xlabel(labels[0])
         for panel in axes[:, 0]:
@@ -150,10 +150,24 @@ class Shown:
         if legend:
             plot.legend_below(figure, legend, across)
         panels = []
-        for (model, hookpoint), panel in zip(product(models, hooks), axes.flat, strict=True):
-            here = table[(table["model"] == model) & (table["hookpoint"] == hookpoint)]
-            note = "\nnothing to draw" if here.empty else ""
-            panel.set_title(f"{model}, {hookpoint}{note}")
-            plot.grid(panel)
-            panels.append((panel, here))
+        for row, (model, hooks) in zip(axes, rows.items(), strict=True):
+            for panel in row[len(hooks) :]:
+                panel.remove()
+            for hookpoint, panel in zip(hooks, row, strict=False):
+                here = table[(table["model"] == model) & (table["hookpoint"] == hookpoint)]
+                note = "\nnothing to draw" if here.empty else ""
+                panel.set_title(f"{model}, {hookpoint}{note}")
+                plot.grid(panel)
+                panels.append((panel, here))
         return figure, panels
+
+    def _rows_of_panels(self, places: list[tuple[str, str]]) -> dict[str, list[str]]:
+        """Model -> its hookpoints, those that only another model has at such a layer included."""
+        names = {hookpoint for _, hookpoint in places}
+        at = {name: Place.named(name).layer for name in self.spec.hookpoints if name in names}
+        layers = {(model, at[hookpoint]) for model, hookpoint in places}
+        rows = {
+            model: [name for name in at if (model, at[name]) in layers]
+            for model in self.spec.models
+        }
+        return {model: hooks for model, hooks in rows.items() if hooks}

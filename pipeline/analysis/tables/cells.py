@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+import pandas as pd
+
 from pipeline.analysis.columns import CELL, METRICS, SWEEP, Column
 from pipeline.analysis.table import Table
-from pipeline.analysis.tables.sweeps import Metrics, collapses, joined, sweeps_of, with_se
+from pipeline.analysis.tables.sweeps import (
+    Metrics,
+    collapses,
+    joined,
+    sweeps_of,
+    with_places,
+    with_se,
+)
 
 CELLS = Table(
     "cells",
@@ -27,15 +35,18 @@ POINTS = Table(
 
 
 @CELLS.made_from("cells")
-def cell_table(metrics: Metrics) -> Iterator[dict[str, Any]]:
+def cell_table(metrics: Metrics) -> pd.DataFrame:
     """One flat row per cell: the cell's own fields first, nested records as ``group_field``.
 
     A metric that a cell's file does not have is empty; one that no file has is no column. Quantiles
     stay in the cell's metrics; what is measured by source has a table of its own.
     """
     apart = {"cell", "schema_version", "sources"}
-    for cell in sorted(metrics):
-        yield asdict(cell) | _flat(metrics[cell].model_dump(exclude=apart, exclude_unset=True))
+    rows = [
+        asdict(cell) | _flat(metrics[cell].model_dump(exclude=apart, exclude_unset=True))
+        for cell in sorted(metrics)
+    ]
+    return with_places(pd.DataFrame(rows))
 
 
 def _flat(values: dict[str, Any], group: str = "") -> dict[str, Any]:
@@ -51,11 +62,12 @@ def _flat(values: dict[str, Any], group: str = "") -> dict[str, Any]:
 
 
 @POINTS.made_from("cells")
-def point_table(metrics: Metrics) -> Iterator[dict[str, Any]]:
+def point_table(metrics: Metrics) -> pd.DataFrame:
     """One row per (sweep, lambda): means over seeds and standard errors (empty with one seed).
 
     Where seeds lie far apart in L0 or collapsed, a row of its own is of one ``seed``.
     """
+    rows = []
     for key, sweep in sweeps_of(metrics).items():
         reasons = collapses(sweep)
         for point in sorted(sweep.points, key=lambda point: (point.lam, point.seed or 0)):
@@ -63,4 +75,5 @@ def point_table(metrics: Metrics) -> Iterator[dict[str, Any]]:
             row |= {"seeds": point.seeds, "seed": point.seed}
             for name, estimate in {"l0": point.l0, **point.values}.items():
                 row |= with_se(name, estimate)
-            yield row | {"collapsed": joined(reasons[name] for name in point.collapsed)}
+            rows.append(row | {"collapsed": joined(reasons[name] for name in point.collapsed)})
+    return with_places(pd.DataFrame(rows))

@@ -11,6 +11,7 @@ import pandas as pd
 from pipeline.analysis.numbers import sweep_label, variant_label
 from pipeline.study.cell import Cell, SweepKey
 from pipeline.study.metrics import CellMetrics
+from pipeline.study.places import Place
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.comparison.sweeps import Estimate, Sweep
 
@@ -71,6 +72,20 @@ def collapses(*sweeps: Sweep) -> dict[str, str]:
     """Names of collapsed cells -> each with the reasons."""
     reasons = {name: why for sweep in sweeps for name, why in sweep.collapsed.items()}
     return {name: f"{name} ({', '.join(why)})" for name, why in reasons.items()}
+
+
+def with_places(table: pd.DataFrame) -> pd.DataFrame:
+    """Adds ``layer`` and ``target`` behind the hookpoint, each where some place has one."""
+    if table.empty:
+        return table
+    places = [Place.named(name) for name in table["hookpoint"]]
+    behind = list(table).index("hookpoint") + 1
+    if any(place.target for place in places):
+        table.insert(behind, "target", [place.target for place in places])
+    if any(place.layer is not None for place in places):
+        layers = [place.layer for place in places]
+        table.insert(behind, "layer", pd.Series(layers, table.index, "Int64"))
+    return table
 
 
 def with_series(points: pd.DataFrame, spec: Scope) -> pd.DataFrame:

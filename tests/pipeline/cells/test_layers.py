@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from safetensors.torch import load_file
 
+from pipeline.data.manifests import open_store
 from pipeline.jobs.json_files import read_json
+from pipeline.study.outputs import SPLITS
 from pipeline.study.study import Study
+from pipeline.tools.cost import Requests
 from tests.helpers.real_study import CONFIG, WholeStudy, configuration, make_whole_study
 
 MODEL = {key: value for key, value in CONFIG["models"][0].items() if key != "layer"}
@@ -35,6 +40,25 @@ def test_cells_are_those_of_a_study_of_one_layer(layered, layer, tmp_path):
         assert all(weights[name].equal(expected[name]) for name in expected)
         metrics, wanted = (read_json(at / "metrics.json") for at in (there, alone.cell(cell)))
         assert {name: metrics[name] for name in MEASURED} == {k: wanted[k] for k in MEASURED}
+
+
+def test_rows_for_training_may_be_int8_and_held_out_rows_are_not(layered, tmp_path):
+    changes = {"models": [MODEL | {"layers": [0, 1]}], "hookpoints": ["resid"]}
+    dump = KEEPS_ALL["dump"] | {"dtype": "int8"}
+    made = make_whole_study(tmp_path, dump=dump, **changes)
+    train, heldout = (open_store(Path(made.study.manifest("m", split))) for split in SPLITS)
+    assert (train.config.int8, heldout.config.int8) == (True, False)
+    manifests = [Path(of.study.manifest("m", "heldout")) for of in (made, layered)]
+    assert len({read_json(manifest)["sha256"] for manifest in manifests}) == 1
+    assert made.study.stores["m", "heldout"] == layered.study.stores["m", "heldout"]
+    cost, usual = (Requests(of.study).dump("m", "train").disk for of in (made, layered))
+    assert cost == usual * (32 + 2) / 64
+    for cell in made.study.cells:
+        found, expected = (
+            read_json(of.root / "cells" / cell.path / "metrics.json") for of in (made, layered)
+        )
+        assert found["r2"] != expected["r2"]
+        assert found["r2"] == pytest.approx(expected["r2"], abs=0.01)
 
 
 def test_stores_have_both_ends_of_a_transcoder_and_baselines_replace_the_target(tmp_path):

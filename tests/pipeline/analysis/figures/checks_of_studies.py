@@ -65,6 +65,30 @@ def frontiers(figure: Figure, study: Study, recipe: str, everything: bool) -> No
     check_sweeps(figure, points.assign(label=study.labels(points)), "r2", "r2_se")
 
 
+def depth(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
+    cells = study.table("cells", recipe)
+    cells = cells.assign(
+        label=study.labels(cells),
+        nats=cells["ce_sae"] - cells["ce_clean"],
+        place=cells["hookpoint"].str.replace("^l[0-9]+[.]", "", regex=True),
+        knob=cells["lam"].fillna(cells["k"]),
+    )
+    cells = cells[cells["collapsed"] == ""]
+    means = cells.groupby(["model", "place", "label", "layer", "knob"]).mean(numeric_only=True)
+    means = means.reset_index()
+    labels, columns = artists.legend(figure), {}
+    for panel in figure.axes:
+        columns.setdefault(round(panel.get_position().x0, 3), []).append(panel)
+    shown = 0
+    for panels in columns.values():
+        model, place = title(panels[0]).split(", ")
+        here = means[(means["model"] == model) & (means["place"] == place)]
+        shown += len(here)
+        for panel, measured in zip(panels, ("r2", "l0", "nats"), strict=True):
+            same(artists.without_errors(panel, labels), series(here, "layer", measured))
+    assert shown == len(means)
+
+
 def absorption(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
     cells = study.table("absorption", recipe)
     keys = [*PLACES, "variant", "width", "lam", "cell_k"]

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis.figure import all_figures, draw, parts
+from pipeline.analysis.figure import all_figures, draw, figures_of, parts
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
+from tests.helpers.made_studies import made_layers
 from tests.pipeline.analysis.figures import checks_of_protocols as protocols
 from tests.pipeline.analysis.figures import checks_of_studies as of_studies
 from tests.pipeline.analysis.figures.tables_of_study import Study
@@ -21,6 +22,7 @@ CHECKS = {
     "figure_r2": of_studies.sweeps("r2"),
     "figure_2": of_studies.sweeps("dead_fraction"),
     "figure_3": of_studies.sweeps("loss_recovered"),
+    "figure_depth": of_studies.depth,
     "figure_11": of_studies.calibration,
     "figure_spec_gap": of_studies.specification("min_gap"),
     "figure_spec_dead": of_studies.specification("dead_drop"),
@@ -94,6 +96,20 @@ def test_calibration_slopes_are_drawn_as_they_are(built_study, tmp_path):
     check("figure_11", tmp_path, measures, built_study.scope)
 
 
+def test_layers_are_drawn_one_after_the_other(tmp_path):
+    study = made_layers(tmp_path)
+    measures = Path(study.measure()[0].partition("=")[2])
+    for name in ("figure_depth", "figure_r2_variants"):
+        assert name in figures_of(study.scope)
+        drawn, _ = draw(name, study.root, study.scope, Measures(measures))
+        CHECKS[parts(name)[0].name](drawn, Study(study.root, measures), "", True)
+    drawn, numbers = study.draw("figure_depth")
+    tuned = numbers[(numbers["variant"] == "sagsae_tied") & (numbers["model"] == "small")]
+    lines = {number: own[["layer", "knob"]] for number, own in tuned.groupby("number")}
+    assert lines[1].to_numpy().tolist() == [[1, 0.11], [3, 0.13]]  # of l12.resid it collapsed
+    assert lines[2].to_numpy().tolist() == [[1, 0.2], [3, 0.2], [12, 0.22]]
+
+
 def test_every_figure_is_compared_with_its_tables():
-    known = {parts(name)[0].name for _, name in NAMES} | {"figure_11"}
+    known = {parts(name)[0].name for _, name in NAMES} | {"figure_11", "figure_depth"}
     assert CHECKS.keys() == all_figures().keys() == known
