@@ -127,9 +127,9 @@ def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
 
 def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]:
     """A line of the answer, in words."""
-    r2, dead, recovered = (
+    r2, lost, dead = (
         " / ".join(_at(row, l0, metric, side) for side in ("candidate", "baseline"))
-        for metric in ("r2", "dead_fraction", "loss_recovered")
+        for metric in ("r2", "loss_added", "dead_fraction")
     )
     better = "no range of L0 in common"
     if not pd.isna(row["dominates"]):
@@ -148,7 +148,7 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
         "The first is higher at every L0": "one seed"
         if surely == BLANK
         else f"in {surely} of draws of seeds",
-        "Loss Recovered": recovered,
+        "Nats lost a token": lost,
         "Dead": dead,
         "H": f"{row['candidate_width']} / {row['baseline_width']}",
         "Why there is no R2": reason if pd.isna(ends).any() else "",

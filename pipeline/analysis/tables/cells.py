@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.analysis.columns import CELL, METRICS, SWEEP, Column
 from pipeline.analysis.table import Table
 from pipeline.analysis.tables.sweeps import Metrics, collapses, joined, sweeps_of, with_se
+from pipeline.study.scope import SWEPT
 
 CELLS = Table(
     "cells",
@@ -61,6 +62,7 @@ def point_table(metrics: Metrics) -> Iterator[dict[str, Any]]:
         for point in sorted(sweep.points, key=lambda point: (point.lam, point.seed or 0)):
             row = key._asdict() | {"lam": None, "k": None} | {sweep.knob: point.lam}
             row |= {"seeds": point.seeds, "seed": point.seed}
-            for name, estimate in {"l0": point.l0, **point.values}.items():
-                row |= with_se(name, estimate)
+            row |= with_se("l0", point.l0)
+            for name in SWEPT:
+                row |= with_se(name, point.values[name])
             yield row | {"collapsed": joined(reasons[name] for name in point.collapsed)}

@@ -63,16 +63,17 @@ def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, ga
     known |= {"candidate_width": 128, "baseline_width": 256}
     known |= {"overlap_reason": "", f"{at}_reason": ""}
     known |= {"dominates": dominates, "max_gap": gap, "p_dominance": None}
-    for metric, ends in (("r2", (0.8, 0.75)), ("dead_fraction", (0, 0.5))):
+    read = {"r2": (0.8, 0.75), "dead_fraction": (0, 0.5), "loss_added": (0.3, 0.2)}
+    for metric, ends in read.items():
         for side, value in zip(("candidate", "baseline"), ends, strict=True):
             known |= {f"{at}_{metric}_{side}": value, f"{at}_{metric}_{side}_se": 0.01}
-    known |= {f"{at}_loss_recovered_{side}{end}": None for side in SIDES for end in ("", "_se")}
     rows = pd.DataFrame([known, known | {"comparison": 2, "p_dominance": 0.9}])
     ((_, row),) = answer(spec(), {COMPARISON: rows}).texts.iterrows()
     assert row["Place"] == "small, attn"
     assert row["Higher R2"] == better
     assert row["R2, first minus second"] == "+0.050"
     assert row["R2"] == "0.800 ± 0.010 / 0.750 ± 0.010"
+    assert row["Nats lost a token"] == "0.300 ± 0.010 / 0.200 ± 0.010"
     assert row["The first is higher at every L0"] == "one seed"
     sure = answer(spec(), {COMPARISON: rows[1:].assign(comparison=1)}).texts
     assert sure["The first is higher at every L0"].tolist() == ["in 0.90 of draws of seeds"]
