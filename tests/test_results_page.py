@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterable
 
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from docs.tables import PAGES, columns_of, renewed
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.table import all_tables
 from sagsae.comparison import sign_rates
 from tests.helpers.committed import (
     D_MODEL,
@@ -25,6 +29,23 @@ from tests.helpers.committed import (
 
 FAMILIES = {"batchtopk": "absbatchtopk", "gated": "sagsae_tied"}
 PLACES = [(model, place) for model in D_MODEL for place in ("mlp_out", "attn", "resid")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "<!-- table:" in page.read_text()])
+def test_the_tables_of_a_page_are_made_from_what_is_committed(page):
+    assert renewed(page) == page.read_text(), "python -m docs.tables makes its tables anew"
+
+
+def test_the_columns_that_are_explained_are_there():
+    explained = 0
+    for table in all_tables():
+        kept = (ROOT / "results/reference").glob(f"*/{table.path}")
+        there = {column for file in kept for column in read_table(file)}
+        for names, _ in columns_of(table):
+            explained += 1
+            for name in re.findall(r"`(.+?)`", names):
+                assert fnmatch.filter(there, name), f"{table.file} has no column {name}"
+    assert explained > 40
 
 
 def told(start: str, sentences: int = 1) -> list[str]:
