@@ -52,7 +52,10 @@ def tables_of_studies() -> str:
     parts = [piped(pd.DataFrame(lines, columns=["file", "title", "how it is read"]))]
     for table in tables:
         if said := dict(columns_of(table)):
-            parts += [f"## {table.file}", piped(pd.DataFrame(said.items(), columns=["column", "says"]))]
+            parts += [
+                f"## {table.file}",
+                piped(pd.DataFrame(said.items(), columns=["column", "says"])),
+            ]
     return "\n\n".join(parts)
 
 
