@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.analysis.report import answer, judged, limits
+from pipeline.analysis.report import answer, first_figure, judged, limits
 from pipeline.analysis.tables.cells import POINTS
 from pipeline.analysis.tables.comparison import COMPARISON
 from pipeline.analysis.tables.ranking import RANKING
@@ -87,6 +87,7 @@ def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
             "hookpoint": "attn",
             "l0": [64, 64, 32],
             "rank": [1, 2, 1],
+            "of": 2,
             "series": ["a", "b", "c"],
             "r2": [0.9, 0.8, 0.7],
         }
@@ -94,7 +95,23 @@ def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
     texts = answer(scope, {RANKING: rows}).texts
     assert texts["Sweep"].tolist() == ["a", "b"]
     points = rows.assign(variant="gated", width=128, lam=0.1, l0=rows["l0"])
-    assert answer(scope, {POINTS: points}).texts["R2"].tolist() == ["0.900", "0.800", "0.700"]
+    for alone in ({}, {RANKING: rows.assign(of=1)}):
+        shown = answer(scope, alone | {POINTS: points}).texts
+        assert shown["R2"].tolist() == ["0.900", "0.800", "0.700"]
+
+
+@pytest.mark.parametrize(
+    ("recipes", "names", "first"),
+    [
+        (["tuned"], ["figure_2", "figure_r2@short", "figure_r2@tuned"], "figure_r2@tuned"),
+        ([""], ["figure_2", "figure_r2", "figure_r2@short"], "figure_r2"),
+        ([], ["figure_2", "figure_frontiers@tuned"], "figure_frontiers@tuned"),
+        ([], [], ""),
+    ],
+)
+def test_the_first_figure_is_of_the_recipe_of_the_answer(recipes, names, first):
+    rows = {COMPARISON: pd.DataFrame({"comparison": 1, "recipe": recipes})}
+    assert first_figure(names, rows) == first
 
 
 def test_claims_have_their_verdict_first():
