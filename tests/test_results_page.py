@@ -100,7 +100,7 @@ def test_equal_compute():
                 two = seeds("absbatchtopk", times * d, recipe, **place)
                 gaps.append(two.mean() - half)
     behind = ends((-gap for gap in long), ".3f")
-    assert told("Then two sides at `mlp_out` are ahead") == [
+    assert told("Then two-sided ones at `mlp_out` are ahead") == [
         *(*ends(usual, ".3f"), "4.5"),
         *(*behind, "13.5"),
     ]
@@ -216,7 +216,7 @@ def test_gates_that_start_alike():
     assert told("It is ahead of Gated of 4d") == ["4", str(len(ahead)), *ends(ahead, ".3f"), "64"]
     gemma, smollm2 = ((model, "attn") for model in D_MODEL)
     small = [f"{found[gemma].gap:.4f}" for found in (over_shut, over_gated)]
-    assert told("Against it the gain of two sides") == ["2", *small]
+    assert told("Against it the gain of `sagsae_tied`") == ["2", *small]
     large = [f"{found[smollm2].gap:.3f}" for found in (over_shut, over_gated)]
     assert told("At SmolLM2's it is 0.016") == large
 
