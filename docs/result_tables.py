@@ -347,6 +347,25 @@ TABLES: dict[str, Callable[..., Shown]] = {
     "dead": partial(_effects, BY_START, _dead),
     "budgets": partial(_effects, BY_BUDGET, _gap),
 }
+def compared(rows: pd.DataFrame) -> Shown:
+    """Each comparison of sagsae_tied over all pairs: how many it dominates, and gaps of R2."""
+    lines = []
+    chosen = rows[rows["candidate_variant"] == "sagsae_tied"]
+    for _, pairs in chosen.groupby("comparison"):
+        first = pairs.iloc[0]
+        width = first["baseline_width"] / D_MODEL[_model(first["model"])]
+        seeds = " and ".join(f"{first[f'{side}_seeds']:.0f}" for side in ("candidate", "baseline"))
+        ends = (
+            f"{_signed(pairs[gap].min())} to {_signed(pairs[gap].max())}"
+            for gap in ("min_gap", "mean_gap")
+        )
+        dominated = f"{pairs['dominates'].sum():.0f} of {len(pairs)}"
+        baseline = f"{variant_label(first['baseline_variant'])}, H = {width:g}d"
+        lines.append([baseline, seeds, dominated, *ends])
+    heads = ["SA-GSAE tied of 2d against", "seeds", "pairs dominated", "smallest gap", "mean gap"]
+    return _listed(lines, heads)
+
+
 LISTED = (claims, ranking, sides, tuning, starts, collapse, lambdas)
-LISTED += (rates, data, halves, consistency, poles)
+LISTED += (rates, data, halves, consistency, poles, compared)
 TABLES |= {table.__name__: table for table in LISTED}
