@@ -347,6 +347,8 @@ TABLES: dict[str, Callable[..., Shown]] = {
     "dead": partial(_effects, BY_START, _dead),
     "budgets": partial(_effects, BY_BUDGET, _gap),
 }
+
+
 def compared(rows: pd.DataFrame) -> Shown:
     """Each comparison of sagsae_tied over all pairs: how many it dominates, and gaps of R2."""
     lines = []

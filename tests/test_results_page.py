@@ -296,7 +296,9 @@ def test_clipping():
     assert told("At Gemma, H = d, 8 of 9 runs") == [str(two), "9", "9"]
     clipped = [cell for cell in measures("sign") if cell["cell"]["recipe"] != "unclipped"]
     jumped = [cell["cell"] for cell in clipped if cell.get("jumped") is not None]
-    assert {(cell["variant"], cell["model"]) for cell in jumped} == {("absbatchtopk", "gemma3-270m")}
+    assert {(cell["variant"], cell["model"]) for cell in jumped} == {
+        ("absbatchtopk", "gemma3-270m")
+    }
     runs = sum(cell["cell"]["variant"] == "absbatchtopk" for cell in clipped)
     assert told("With clipping four of 114 runs") == [str(runs)]
     assert len(jumped) == 4

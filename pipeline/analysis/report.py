@@ -107,9 +107,9 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
 def first_figure(names: list[str], rows: Mapping[Table, pd.DataFrame]) -> str:
     """The figure of the first screen: of several recipes that of the first comparison's first row,
     as in the answer. Empty where there is no figure."""
-    compared = rows[COMPARISON].query("comparison == 1")["recipe"] if COMPARISON in rows else []
-    recipe = f"@{next(iter(compared), '')}"
-    ordered = sorted(names, key=lambda name: not name.endswith(recipe))
+    recipes = rows[COMPARISON].query("comparison == 1")["recipe"] if COMPARISON in rows else ()
+    recipe = next(iter(recipes), "")
+    ordered = sorted(names, key=lambda name: not name.endswith(f"@{recipe}"))
     known = (name for start in FIRST for name in ordered if name.startswith(start))
     return next(known, next(iter(names), ""))
 

@@ -339,8 +339,10 @@ def content_of(source: Source, memory: Path) -> Source:
 
 
 def text_files(paths: Iterable[str]) -> list[Path]:
-    """The files that paths of a ``TextFiles`` stand for, in the order in which they are read. A path
-    that stands for none is kept as it is."""
+    """The files that paths of a ``TextFiles`` stand for, in the order in which they are read.
+
+    A path that stands for none is kept as it is, for errors to name it.
+    """
     files: list[Path] = []
     for path in paths:
         if Path(path).is_dir():
