@@ -1,8 +1,7 @@
 """Pages of the site that are not files under docs/: hooks that mkdocs calls.
 
 README and its kin are copied from the repository; the configuration and the stages are written
-from the code that reads them, tables of results from the committed CSV files; each package of the
-library gets a page.
+from the code that reads them; each package of the library gets a page.
 """
 
 from __future__ import annotations
@@ -18,7 +17,6 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from docs.tables import markdown
 from pipeline.__main__ import STAGES, TOOLS, stage_parser
 from pipeline.study.sections import LARGEST
 from pipeline.study.study_config import StudyConfig
@@ -33,8 +31,6 @@ COPIED = {
 }
 """File of the repository -> page."""
 LINK = re.compile(r"\[([^\[\]]+)\]\(([^()#:\s]+)(#[^()\s]*)?\)")
-TABLE = re.compile(r"^\[table: (.+)\]\((\S+)\)$", re.MULTILINE)
-"""A paragraph that a table stands for; in the repository it is a link to the table's CSV file."""
 IMAGES = (".png", ".svg")
 LIMITS = {
     "exclusiveMinimum": "more than {}",
@@ -67,7 +63,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     sources = {ROOT / source: page for source, page in COPIED.items()}
     sources |= {path: path.name for path in (ROOT / "docs").glob("*.md")}
     for source, page in sources.items():
-        text = TABLE.sub(partial(table, source.parent), source.read_text())
+        text = source.read_text()
         if page in files.src_uris:
             files.remove(files.src_uris[page])
         files.append(add(page, content=LINK.sub(partial(moved, source.parent), text)))
@@ -76,12 +72,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             if not image.is_relative_to(ROOT / "docs") and place(image) not in files.src_uris:
                 files.append(add(place(image), abs_src_path=str(image)))
     return files
-
-
-def table(folder: Path, asked: re.Match[str]) -> str:
-    """A table of results as Markdown, and which file has its numbers."""
-    file = (folder / asked[2]).resolve()
-    return f"{markdown(asked[1], file)}\n\n*From `{place(file)}`.*"
 
 
 def place(path: Path) -> str:

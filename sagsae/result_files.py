@@ -60,9 +60,16 @@ def flat_table(records: Iterator[dict[str, Any]]) -> pd.DataFrame:
 
 
 def _metrics_files(folder: Path) -> Iterator[Path]:
+    """The files, without lines that repeat what a study's folder ``cells`` has."""
+    paths: list[Path] = []
     for parent, names, files in os.walk(folder):
         names[:] = [name for name in names if not name.endswith(".zarr")]  # many files, no metrics
-        yield from (Path(parent, name) for name in (FILE, LINES) if name in files)
+        paths += (Path(parent, name) for name in (FILE, LINES) if name in files)
+    trained = {above for path in paths if path.name == FILE for above in path.parents}
+    for path in paths:
+        beside = {above / Path(LINES).stem for above in path.parents[1:3]}
+        if path.name == FILE or beside.isdisjoint(trained):
+            yield path
 
 
 def _texts(path: Path) -> Iterator[tuple[str, bytes]]:

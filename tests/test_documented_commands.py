@@ -132,7 +132,14 @@ def snakemake_parts(words: list[str]) -> tuple[list[str], dict[str, list[str]]]:
     asked: list[str] = []
     options: dict[str, list[str]] = {}
     single = {"--cores", "--report", "--workflow-profile", "--snakefile", "--sdm"}
-    several = {"--config", "--configfile", "--resources", "--default-resources", "--set-resources"}
+    several = {
+        "--quiet",
+        "--config",
+        "--configfile",
+        "--resources",
+        "--default-resources",
+        "--set-resources",
+    }
     taking, room = asked, len(words)
     for word in words:
         if word.startswith("-"):
@@ -155,7 +162,13 @@ def test_snakemake_knows_the_targets():
     local: set[str] = set()
     flags = {"-n", "-f", "-R", "--force", "--dry-run"}
     known = {"--cores", "--report", "--workflow-profile", "--config", "--configfile", "--sdm"}
-    known |= {"--resources", "--default-resources", "--set-resources", "--snakefile"} | flags
+    known |= {
+        "--resources",
+        "--default-resources",
+        "--set-resources",
+        "--snakefile",
+        "--quiet",
+    } | flags
     for page, words in of("snakemake"):
         asked, options = snakemake_parts(words)
         assert options.keys() <= known, f"{page}: {options.keys() - known}"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Iterable
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
+from docs.tables import PAGES, columns_of, renewed
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.table import all_tables
 from sagsae.comparison import sign_rates
 from tests.helpers.committed import (
     D_MODEL,
@@ -25,6 +30,23 @@ from tests.helpers.committed import (
 
 FAMILIES = {"batchtopk": "absbatchtopk", "gated": "sagsae_tied"}
 PLACES = [(model, place) for model in D_MODEL for place in ("mlp_out", "attn", "resid")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if "<!-- table:" in page.read_text()])
+def test_the_tables_of_a_page_are_made_from_what_is_committed(page):
+    assert renewed(page) == page.read_text(), "python -m docs.tables makes its tables anew"
+
+
+def test_the_columns_that_are_explained_are_there():
+    explained = 0
+    for table in all_tables():
+        kept = (ROOT / "results/reference").glob(f"*/{table.path}")
+        there = {column for file in kept for column in read_table(file)}
+        for names, _ in columns_of(table):
+            explained += 1
+            for name in re.findall(r"`(.+?)`", names):
+                assert fnmatch.filter(there, name), f"{table.file} has no column {name}"
+    assert explained > 40
 
 
 def told(start: str, sentences: int = 1) -> list[str]:
@@ -79,7 +101,7 @@ def test_equal_compute():
                 two = seeds("absbatchtopk", times * d, recipe, **place)
                 gaps.append(two.mean() - half)
     behind = ends((-gap for gap in long), ".3f")
-    assert told("Then two sides at `mlp_out` are ahead") == [
+    assert told("Then two-sided ones at `mlp_out` are ahead") == [
         *(*ends(usual, ".3f"), "4.5"),
         *(*behind, "13.5"),
     ]
@@ -195,7 +217,7 @@ def test_gates_that_start_alike():
     assert told("It is ahead of Gated of 4d") == ["4", str(len(ahead)), *ends(ahead, ".3f"), "64"]
     gemma, smollm2 = ((model, "attn") for model in D_MODEL)
     small = [f"{found[gemma].gap:.4f}" for found in (over_shut, over_gated)]
-    assert told("Against it the gain of two sides") == ["2", *small]
+    assert told("Against it the gain of `sagsae_tied`") == ["2", *small]
     large = [f"{found[smollm2].gap:.3f}" for found in (over_shut, over_gated)]
     assert told("At SmolLM2's it is 0.016") == large
 
@@ -263,3 +285,99 @@ def found_again(recipe: str, model: str, place: str) -> float:
         if asked.items() <= group["cells"][0].items()
     )
     return float(found)
+
+
+def test_clipping():
+    one, two = (
+        sum(cell["jumped"] is not None for cell in of("sign", variant=variant, recipe="unclipped"))
+        for variant in ("batchtopk", "absbatchtopk")
+    )
+    assert one == 0
+    assert told("At Gemma, H = d, 8 of 9 runs") == [str(two), "9", "9"]
+    clipped = [cell for cell in measures("sign") if cell["cell"]["recipe"] != "unclipped"]
+    jumped = [cell["cell"] for cell in clipped if cell.get("jumped") is not None]
+    assert {(cell["variant"], cell["model"]) for cell in jumped} == {
+        ("absbatchtopk", "gemma3-270m")
+    }
+    runs = sum(cell["cell"]["variant"] == "absbatchtopk" for cell in clipped)
+    assert told("With clipping four of 114 runs") == [str(runs)]
+    assert len(jumped) == 4
+
+
+def test_what_collapses_at_a_high_learning_rate():
+    """Wide and narrow; of each SA-GSAE and Gated, over both starts."""
+    counts = []
+    for widths in ((8, 16), (2, 4)):
+        for variant, times in zip(("sagsae_tied", "gated"), widths, strict=True):
+            cells = [
+                cell
+                for cell in measures("deep")
+                if cell["cell"]["variant"] == variant
+                and cell["cell"].get("recipe") in ("fast", "mean-fast")
+                and cell["cell"]["width"] == times * D_MODEL[cell["cell"]["model"]]
+            ]
+            assert len(cells) == 36
+            counts.append(str(sum(bool(cell["collapsed"]) for cell in cells)))
+    assert told("- **At a learning rate of 3e-3", 2) == ["3", counts[0], "36", *counts[1:]]
+
+
+def test_no_direction_is_a_dial():
+    """Latents, pairs; the highest gain over random ones, and pairs that do not always rise."""
+    rows = pd.concat(
+        read_table(ROOT / "results/reference" / study / "tables/dial.csv")
+        for study in ("deep", "competitors")
+    )
+    assert not rows["dial"].any()
+    kinds = dict(iter(rows.groupby("kind")))
+    latents, found = kinds["latent"], kinds["pair"]
+    assert told("Of 384 latents that fire with both signs") == [
+        *(str(len(latents)), str(len(found))),
+        *(f"{of['times_random'].max():.1f}" for of in (latents, found)),
+    ]
+    assert kinds["random"]["monotone"].min() == latents["monotone"].min() == 1
+    assert told("All latents raise the logit") == [str((found["monotone"] < 1).sum())]
+
+
+def test_the_wide_dictionaries_are_undertrained():
+    won = [
+        sum(
+            found.dominates
+            for recipe in ("", "mean")
+            for found in gates_of_deep(recipe, variant, variant, widths).values()
+        )
+        for variant, widths in (("gated", (4, 16)), ("sagsae_tied", (2, 8)))
+    ]
+    assert told("Over six pairs and two starts, Gated") == [
+        *("4", "16", str(won[0]), "12"),
+        *("2", "8", str(won[1]), "12"),
+    ]
+
+
+def quarters(*recipes: str, variants: Iterable[str] = ("gated",)) -> tuple[list[float], ...]:
+    """Dead shares at Gemma's resid of the latents that began against the mean, and along it: means
+    over the cells of a recipe and variant."""
+    found = [
+        [cell for cell in line["cells"] if cell["cell"]["variant"] == variant]
+        for line in measures("sign-tuning", "signs")
+        if (line["model"], line["hookpoint"]) == ("gemma3-270m", "resid")
+        and line["recipe"] in recipes
+        for variant in variants
+    ]
+    sound = [[cell for cell in cells if not cell["collapsed"]] for cells in found]
+    return tuple(
+        [float(np.mean([cell[name] for cell in cells])) for cells in sound if cells]
+        for name in ("dead_against", "dead_along")
+    )
+
+
+def test_where_dead_latents_began():
+    rates = ("", "slow", "shut", "slow-shut")
+    against, along = quarters(*rates)
+    assert told("From zero, at 3e-4 and 7e-4, Gated loses") == [
+        *("3", "7", *ends(against, ".2f"), f"{max(along):.2f}"),
+    ]
+    centred = quarters(
+        *(f"mean-{rate}".rstrip("-") for rate in rates),
+        variants=("gated", "sagsae_tied", "batchtopk", "absbatchtopk"),
+    )
+    assert told("From the mean, at these rates, at most") == [f"{max(map(max, centred)):.3f}"]

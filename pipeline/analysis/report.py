@@ -88,8 +88,7 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
     rows = {table: read_table(root / table.path) for table in tables}
     names = [*figures_of(scope), *(synthetic_figures() if scope.with_synthetic else ())]
     figures = {name: figure((root / "figures" / name).with_suffix(".png")) for name in names}
-    known = (name for start in FIRST for name in figures if name.startswith(start))
-    first = next(known, next(iter(figures), ""))
+    first = first_figure(list(figures), rows)
     claims = next((rows[table] for table in tables if table.name == "claims"), pd.DataFrame())
     values: dict[str, Any] = {
         "scope": scope,
@@ -105,9 +104,19 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
     return template(Path(__file__).with_name("report.html.j2")).render(values)
 
 
+def first_figure(names: list[str], rows: Mapping[Table, pd.DataFrame]) -> str:
+    """The figure of the first screen: of several recipes that of the first comparison's first row,
+    as in the answer. Empty where there is no figure."""
+    recipes = rows[COMPARISON].query("comparison == 1")["recipe"] if COMPARISON in rows else ()
+    recipe = next(iter(recipes), "")
+    ordered = sorted(names, key=lambda name: not name.endswith(f"@{recipe}"))
+    known = (name for start in FIRST for name in ordered if name.startswith(start))
+    return next(known, next(iter(names), ""))
+
+
 def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
     """What is best where, by how much and how surely: the two sides of the first comparison at each
-    place, else the ranking, else the points of the sweeps."""
+    place, else the ranking of several sweeps, else the points of each."""
     if COMPARISON in rows and scope.comparisons:
         item = scope.comparisons[0]
         l0 = next(iter(item.matched_l0), scope.matched_levels[0])
@@ -116,7 +125,7 @@ def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
         title = f"{names[0]} (first) against {names[1]} (second) at L0 = {l0:g}"
         table = pd.DataFrame([_compared(row, l0, scope) for row in compared])
         return Grid(title, table.loc[:, (table != "").any()])
-    if RANKING in rows:
+    if RANKING in rows and (rows[RANKING]["of"] > 1).any():
         l0 = scope.matched_levels[0]
         shown = "model hookpoint rank series r2 loss_recovered dead_fraction error_from rank_reason"
         ranked = rows[RANKING].query("l0 == @l0")
@@ -127,9 +136,9 @@ def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
 
 def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]:
     """A line of the answer, in words."""
-    r2, dead, recovered = (
+    r2, lost, dead = (
         " / ".join(_at(row, l0, metric, side) for side in ("candidate", "baseline"))
-        for metric in ("r2", "dead_fraction", "loss_recovered")
+        for metric in ("r2", "loss_added", "dead_fraction")
     )
     better = "no range of L0 in common"
     if not pd.isna(row["dominates"]):
@@ -148,7 +157,7 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
         "The first is higher at every L0": "one seed"
         if surely == BLANK
         else f"in {surely} of draws of seeds",
-        "Loss Recovered": recovered,
+        "Nats lost a token": lost,
         "Dead": dead,
         "H": f"{row['candidate_width']} / {row['baseline_width']}",
         "Why there is no R2": reason if pd.isna(ends).any() else "",

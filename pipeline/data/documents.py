@@ -23,6 +23,7 @@ from pipeline.data.wheels import AssetError, fetch_file, hub_errors
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import say
+from pipeline.study.sources import text_files
 from sagsae.files import whole_file
 
 PARQUET = "documents.parquet"
@@ -212,7 +213,7 @@ def read_texts(source: dict[str, Any], download: Path) -> Iterator[str]:
         case "random":
             yield from random_documents(source["documents"], source["words"])
         case "files":
-            for path in map(Path, source["paths"]):
+            for path in text_files(source["paths"]):
                 yield from _texts(path, path.suffix, source["column"])
         case "wheels":
             path = fetch_file(source, download)

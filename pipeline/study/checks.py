@@ -16,7 +16,7 @@ from pipeline.study.places import ARROW
 from pipeline.study.probe import SOURCE
 from pipeline.study.recipes import home, training_of
 from pipeline.study.sections import ELSEWHERE, LARGEST_WIDTH, CellNameError, Section, faults_of
-from pipeline.study.sources import place_names
+from pipeline.study.sources import place_names, text_files
 from pipeline.study.study_config import LOOKS, StudyConfig
 from pipeline.study.training import DEFAULT_RECIPE, Training
 from sagsae.autoencoders.registry import VARIANTS, K, knobs
@@ -26,6 +26,7 @@ from sagsae.training.recipe import SETTINGS, uses
 STANDARD_HOOKPOINTS = ("mlp_in", "mlp_out", "mlp_added", "attn", "attn_added", "resid")
 
 Faults = Iterator[str]
+RELATIVE = "relative paths are of the folder in which you run"
 
 
 class _FaultyError(Exception):
@@ -153,10 +154,11 @@ def _text_faults(config: Any) -> Faults:
     seen = dict[str, str]()
     for path, source in config.text.by_path.items():
         for i, name in enumerate(source.paths if source.kind == "files" else []):
-            place, file = f"{path}.paths.{i}", os.path.realpath(name)
-            if file in seen:
-                yield f"{place}: {name} is listed by {seen[file]} already"
-            seen.setdefault(file, place)
+            place = f"{path}.paths.{i}"
+            for file in map(os.path.realpath, text_files([name])):
+                if file in seen:
+                    yield f"{place}: {file} is listed by {seen[file]} already"
+                seen.setdefault(file, place)
 
 
 def _foreign_faults(config: Any) -> Faults:
@@ -336,19 +338,15 @@ def _cell_faults(config: StudyConfig) -> Faults:
 
 def _absent_models(config: Any) -> Faults:
     for i, model in enumerate(config.models):
-        if model.source.kind == "path":
-            yield from _absent(f"models.{i}.source.path", model.source.path)
+        if model.source.kind == "path" and not Path(model.source.path).exists():
+            yield f"models.{i}.source.path: {model.source.path} is not there; {RELATIVE}"
 
 
 def _absent_text(config: Any) -> Faults:
     for path, source in config.text.by_path.items():
         for i, name in enumerate(source.paths if source.kind == "files" else []):
-            yield from _absent(f"{path}.paths.{i}", name)
-
-
-def _absent(place: str, file: str) -> Faults:
-    if not Path(file).exists():
-        yield f"{place}: {file} is not there; relative paths are of the folder in which you run"
+            if not all(file.is_file() for file in text_files([name])):
+                yield f"{path}.paths.{i}: no file of text at {name}; {RELATIVE}"
 
 
 def check_known(cell: Cell, config: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from glob import escape, glob
 from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -30,6 +31,8 @@ from sagsae.files import write_atomic
 
 # Bytes from which on the digest of a file is kept.
 LARGE_FILE = 2**24
+# Ends the names of the files of text that are read.
+TEXT_SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
 
 _REPOSITORY = "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$"
 
@@ -129,7 +132,8 @@ class TextFiles(Section):
 
     kind: Literal["files"]
     paths: Annotated[list[FilePath], Field(min_length=1)]
-    """Files, read in this order."""
+    """Files, folders and patterns such as texts/*.txt, read in this order; the files of a folder
+    (those in folders below it, too) and of a pattern are read by name."""
     column: str = "text"
     """Field that holds the document. In .jsonl it may be a path, as in a wheel's JSON."""
 
@@ -364,8 +368,8 @@ def content_of(source: Source, memory: Path) -> Source:
                 for part in source.sources
             ]
         case TextFiles():
-            paths = map(Path, source.paths)
-            changed["paths"] = [digest([[p.suffix, file_digest(p, memory)] for p in paths])]
+            files = text_files(source.paths)
+            changed["paths"] = [digest([[p.suffix, file_digest(p, memory)] for p in files])]
         case LocalModel():
             folder = Path(source.path)
             files = sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)})
@@ -373,6 +377,24 @@ def content_of(source: Source, memory: Path) -> Source:
         case WheelFile():
             changed["terms"] = ""
     return source.model_copy(update=changed)
+
+
+def text_files(paths: Iterable[str]) -> list[Path]:
+    """The files that paths of a ``TextFiles`` stand for, in the order in which they are read.
+
+    A path that stands for none is kept as it is, for errors to name it.
+    """
+    files: list[Path] = []
+    for path in paths:
+        if Path(path).is_dir():
+            every = map(Path, glob(f"{escape(path)}/**", recursive=True))
+            matching = [file for file in every if file.suffix in TEXT_SUFFIXES]
+        elif Path(path).is_file():
+            matching = []
+        else:
+            matching = [Path(name) for name in glob(path, recursive=True)]
+        files += sorted(matching) or [Path(path)]
+    return files
 
 
 def file_digest(file: Path, memory: Path) -> str:

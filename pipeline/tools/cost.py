@@ -1,6 +1,6 @@
 """What a study takes, before anything runs, and what its jobs ask a scheduler for.
 
-    python -m pipeline cost --configfile workflow/configs/paper.yaml --device h100 --devices 8
+    python -m pipeline cost --configfile workflow/configs/paper.yaml --rates h100 --devices 8
 
 Work follows from the configuration by arithmetic. Rates of devices and sizes of language models
 are in ``workflow/rates.yaml``, which says of each rate whether it was measured. Downloads and
@@ -68,18 +68,18 @@ class Requests:
 
     Args:
         study: The study; cells off its grid are known as well.
-        device: A device of ``workflow/rates.yaml``; empty for the one that the study's run names.
+        rates: A device of ``workflow/rates.yaml``; empty for the one that the study's run names.
 
     Raises:
         ValueError: There is no such device.
     """
 
-    def __init__(self, study: Study, device: str = ""):
-        rates, self.study, dump = load_yaml(RATES), study, study.config.dump
-        name = device or ("cpu-core" if study.run.device == "cpu" else study.run.rates)
-        if name not in rates["devices"]:
-            raise ValueError(f"unknown device {name!r}; known are {', '.join(rates['devices'])}")
-        self.device, self._sizes = rates["devices"][name], rates["models"]
+    def __init__(self, study: Study, rates: str = ""):
+        known, self.study, dump = load_yaml(RATES), study, study.config.dump
+        name = rates or ("cpu-core" if study.run.device == "cpu" else study.run.rates)
+        if name not in known["devices"]:
+            raise ValueError(f"unknown rates {name!r}; known are {', '.join(known['devices'])}")
+        self.device, self._sizes = known["devices"][name], known["models"]
         self._rows = {"train": dump.train_rows, "heldout": dump.heldout_rows}
         self._length = study.config.text.context_length
         self._spliced = study.config.evaluation.lr_contexts * self._length
@@ -232,18 +232,18 @@ class Requests:
         return blocks * each if blocks else known * each + 2 * head
 
 
-def main(configfile: Path, device: str = "h100", devices: int = 1) -> None:
+def main(configfile: Path, rates: str = "h100", devices: int = 1) -> None:
     """Print the estimate.
 
     Args:
         configfile: configuration of the study
-        device: a device of workflow/rates.yaml
+        rates: a device of workflow/rates.yaml
         devices: how many of them work at the same time
     """
     if devices < 1:
         raise ValueError(f"devices {devices}: give at least 1")
     study = Study.load(configfile)
-    costs = Requests(study, device)
+    costs = Requests(study, rates)
     print(f"Study {study.config.study}: {len(study.cells):,} cells\n")
     print(costs.table(devices).to_markdown(floatfmt=("", ",.0f", *[",.1f"] * 6)))
     print(f"\nRates: {costs.device['basis']}.")

@@ -123,7 +123,7 @@ def test_text_of_a_thousand_files_is_fetched(tmp_path):
     [
         ("models: []\n", [], "no `study`: name the study"),
         ("study: x\nstudy: y\n", [], "key 'study' is given twice"),
-        (SMOKE.read_text(), ["--config", "rates=v100"], "error: unknown device 'v100'"),
+        (SMOKE.read_text(), ["--config", "rates=v100"], "error: unknown rates 'v100'"),
     ],
 )
 def test_a_fault_of_the_configuration_is_said_in_a_line(tmp_path, sections, options, problem):

@@ -45,4 +45,4 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(compile(example(), "README.md", "exec"), {})
     assert re.search(r"^-?\d\.\d\d nats a token, of -?\d\.\d\d\n", capsys.readouterr().out)
-    assert sagsae.load(tmp_path / "sae.safetensors").width == 1536
+    assert sagsae.load(tmp_path / "sae.safetensors").width == 3072

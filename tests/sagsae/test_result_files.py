@@ -83,6 +83,17 @@ def test_rows_are_sorted_by_cell_and_stores_are_not_searched(tmp_path):
     assert list(zip(table["lam"], table["seed"], strict=True)) == [(0.1, 0), (0.1, 1), (0.2, 0)]
 
 
+def test_the_measures_of_a_study_repeat_none_of_its_cells(tmp_path):
+    """Those of a preview neither; a published study beside it has measures alone."""
+    line = json.dumps(metrics()).encode()
+    write(tmp_path, "mine/cells/tiny/attn/gated/w8_lam0.1_seed0", line)
+    for folder in ("mine/measures", "mine/preview/measures", "published/measures"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "cells.jsonl").write_bytes(line)
+    asked = ("mine", "mine/measures", "published", ".")
+    assert [len(sagsae.results(tmp_path / name)) for name in asked] == [1, 1, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

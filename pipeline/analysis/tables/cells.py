@@ -17,6 +17,7 @@ from pipeline.analysis.tables.sweeps import (
     with_places,
     with_se,
 )
+from pipeline.study.scope import SWEPT
 
 CELLS = Table(
     "cells",
@@ -73,7 +74,8 @@ def point_table(metrics: Metrics) -> pd.DataFrame:
         for point in sorted(sweep.points, key=lambda point: (point.lam, point.seed or 0)):
             row = key._asdict() | {"lam": None, "k": None} | {sweep.knob: point.lam}
             row |= {"seeds": point.seeds, "seed": point.seed}
-            for name, estimate in {"l0": point.l0, **point.values}.items():
-                row |= with_se(name, estimate)
+            row |= with_se("l0", point.l0)
+            for name in SWEPT:
+                row |= with_se(name, point.values[name])
             rows.append(row | {"collapsed": joined(reasons[name] for name in point.collapsed)})
     return with_places(pd.DataFrame(rows))

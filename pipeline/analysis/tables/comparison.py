@@ -9,7 +9,7 @@ of two widths.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -39,6 +39,8 @@ from sagsae.comparison.sweeps import Sweep
 SIDES = ("candidate", "baseline")
 # Which sweeps are compared, and where.
 QUESTION = ["recipe", "model", "hookpoint", *BOTH.split()]
+# What is read off at a matched L0 -> its name in words.
+MATCHED = SWEPT | {"loss_added": "Nats lost"}
 # What does not depend on the matched L0 asked for.
 ANSWERS = (
     "candidate_seeds baseline_seeds overlap_lo overlap_hi overlap_reason dominates p_dominance "
@@ -48,11 +50,11 @@ ANSWERS = (
 GAP = "A gap is candidate minus baseline over the L0 that both reach; ± is one standard error."
 
 
-def matched_shown(spec: Scope) -> list[Column]:
+def matched_shown(spec: Scope, metrics: Mapping[str, str] = MATCHED) -> list[Column]:
     """Columns of each matched L0 that readers see: both sides, metric by metric, and why not."""
     columns = []
     for l0 in spec.matched_levels:
-        for metric, label in SWEPT.items():
+        for metric, label in metrics.items():
             for side in SIDES:
                 name = matched_column(l0, metric, side)
                 columns.append(Column(name, f"{label} at {l0:g}, {side}"))
@@ -60,10 +62,10 @@ def matched_shown(spec: Scope) -> list[Column]:
     return columns
 
 
-def answers(spec: Scope) -> list[str]:
+def answers(spec: Scope, metrics: Mapping[str, str]) -> list[str]:
     """The columns that compare two sweeps, those of each matched L0 with standard errors."""
     columns = ANSWERS.split()
-    for name in (column.name for column in matched_shown(spec)):
+    for name in (column.name for column in matched_shown(spec, metrics)):
         columns += [name] if name.endswith("_reason") else [name, f"{name}_se"]
     return columns
 
@@ -89,6 +91,23 @@ def comparison_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
 
     Of several recipes, one under which neither side of a comparison is trained has no rows of it:
     they would repeat those of another recipe.
+
+    Columns:
+        overlap_lo, overlap_hi: the range of L0 that both sides reach
+        dominates: strict dominance: R2 of the candidate is higher at every L0 of this range
+        p_dominance: share of draws of seeds in which the candidate dominates
+        min_gap, mean_gap: smallest and mean gap of R2 over this range
+        min_gap_l0: where the gap is smallest
+        dead_reduction: by which factor fewer latents are dead, at equal lambda
+        dead_floored: points of dead_reduction with less than half a dead latent on one side
+        dead_left_out: lambdas with less than half a dead latent on both sides
+        collapsed: collapsed cells of both sides, and why
+        l0_*_r2_candidate, l0_*_r2_baseline: R2 at a matched L0; likewise dead_fraction and
+            loss_recovered
+        l0_*_loss_added_candidate, l0_*_loss_added_baseline: nats a token that the language model
+            loses by reconstructions, at a matched L0
+        *_se: the standard error over seeds; empty with one seed
+        *_reason: why a value is missing
     """
     sweeps, rows = sweeps_of(metrics), []
     for number, item in enumerate(spec.comparisons, start=1):
@@ -96,13 +115,19 @@ def comparison_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
             pairs = [spec.sides(item, recipe, *place) for place in places]
             trained = {key for pair in pairs for key in pair if key.recipe == recipe}
             if not spec.several or not sweeps.keys().isdisjoint(trained):
-                answered = (compared(sweeps, recipe, *pair, item.matched_l0) for pair in pairs)
+                levels = item.matched_l0
+                answered = (compared(sweeps, recipe, *pair, levels, MATCHED) for pair in pairs)
                 rows += [{"comparison": number} | row for row in answered]
-    return pd.DataFrame(rows, columns=["comparison", *QUESTION, *answers(spec)])
+    return pd.DataFrame(rows, columns=["comparison", *QUESTION, *answers(spec, MATCHED)])
 
 
 def compared(
-    sweeps: Sweeps, recipe: str, candidate: SweepKey, baseline: SweepKey, levels: Sequence[float]
+    sweeps: Sweeps,
+    recipe: str,
+    candidate: SweepKey,
+    baseline: SweepKey,
+    levels: Sequence[float],
+    metrics: Iterable[str] = SWEPT,
 ) -> dict[str, Any]:
     """A row that compares two sweeps under a recipe, at some matched L0 too. A sweep that is not
     there leaves a reason."""
@@ -127,7 +152,7 @@ def compared(
     row |= {"p_dominance": verdict.bootstrap.probability, "dead_reduction": dead.factor}
     row["collapsed"] = joined(collapses(*sides).values())
     for l0 in levels:
-        values = {metric: matched(*sides, metric, l0) for metric in SWEPT}
+        values = {metric: matched(*sides, metric, l0) for metric in metrics}
         for metric, value in values.items():
             for side in SIDES:
                 row |= with_se(matched_column(l0, metric, side), getattr(value, side))
@@ -189,7 +214,8 @@ def contrast_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
         for kind, candidate, baseline in _pairs(keys_under(recipe, sweeps, spec))
     ]
     deltas = [f"{metric}_{what}" for metric in CONTRASTED for what in PER_METRIC]
-    return pd.DataFrame(rows, columns=["kind", *QUESTION, *COUNTS, *deltas, *answers(spec)])
+    columns = ["kind", *QUESTION, *COUNTS, *deltas, *answers(spec, SWEPT)]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _pairs(under: Collection[SweepKey]) -> Iterator[tuple[str, SweepKey, SweepKey]]:

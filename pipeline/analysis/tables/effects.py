@@ -80,6 +80,13 @@ def effect_table(comparison: pd.DataFrame, metrics: Metrics, spec: Scope) -> pd.
         comparison: Rows of comparison.csv.
         metrics: Of the study's cells.
         spec: Has the settings and their factors.
+
+    Columns:
+        min_gap, mean_gap: smallest and mean gap of R2
+        dead_drop: dead fraction of Gated minus that of the sign-aware side, at the first matched L0
+        dead_log10: log10 of the factor by which fewer latents are dead, at equal lambda
+        equal_l0_log10: the same at equal L0
+        level_*: level of each factor of the setting
     """
     sweeps, rows = sweeps_of(metrics), []
     by_point = comparison.set_index(POINT, drop=False)

@@ -120,16 +120,26 @@ def side_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> li
     """One row per (family, two-sided series, recipe, model, hookpoint, matched L0); after those of
     each recipe a line over pairs, without a model.
 
-    Differences are two sides minus one; ``outcome`` says which of the two strictly dominates. A
-    line over pairs has means, the number of ``pairs`` with a difference of R2, how many are
-    ``positive``, the p of a sign test where it has one, and of the gaps the smallest. With several
-    seeds, a difference of R2 has a 95 % interval; a line over pairs draws seeds within pairs.
-    ``sign_p_holm`` is adjusted over the lines of a recipe and L0.
+    A line over pairs has means, and of the gaps the smallest.
 
     Args:
         sweeps: All of the study.
         names: The series of each.
         spec: Has recipes, places and matched L0.
+
+    Columns:
+        width, baseline_width: H of two sides, and of one side
+        r2_difference, loss_recovered_difference: two sides minus one at this L0
+        r2_difference_low, r2_difference_high: the 95 % interval over seeds, drawn within pairs;
+            empty with one seed
+        equal_within: the smaller of 0.01 and 0.025 of R2 that holds the interval; empty where
+            neither does
+        dead_candidate, dead_baseline: dead latents of two sides, and of one side
+        min_gap, mean_gap: smallest and mean gap of R2 over the L0 that both reach
+        outcome: which of the two strictly dominates
+        positive, pairs: pairs where two sides have the higher R2; all pairs
+        sign_p: p of an exact two-sided sign test of six differences that are not zero
+        sign_p_holm: the same, adjusted by Holm's method over the families of a recipe and L0
     """
     rows: list[dict[str, Any]] = []
     over_pairs: dict[tuple[str, float], list[dict[str, Any]]] = {}
@@ -250,6 +260,19 @@ def sign_rate_table(sweeps: Sweeps, probed: Sweeps, spec: Scope) -> list[dict[st
         sweeps: All of the study, with every number of their cells.
         probed: Those that were probed, with what probes found of their cells.
         spec: Has recipes, places and matched L0.
+
+    Columns:
+        measure: r2, loss_added, kl, or accuracy_1: of probes that use a single side of a code
+        width, multiple: H of two sides; H over d
+        widths: the trained widths of one side
+        value, one_sided: of two sides at this L0, and of one side at the same width
+        difference, difference_low, difference_high: two sides minus one at the same width, with
+            the 95 % interval over seeds
+        equal_within: as in sides.csv, for R2 alone
+        rate, rate_low, rate_high: the rate and its 95 % interval over seeds; an end beyond the
+            trained widths is empty
+        bound: above or below: one side gets there beyond the trained widths, and the rate is that
+            of the widest or narrowest
     """
     rows = []
     for recipe, here in by_place(sweeps, spec):

@@ -61,8 +61,15 @@ STARTS = Table(
 
 @CONSISTENCY.made_from("signs")
 def consistency_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
-    """One row per point: ``seeds`` and mean ``l0`` of the cells that are compared, ``collapsed``
-    the seeds of the others; the rest is as in ``sagsae.Consistency``."""
+    """One row per point of several seeds, see ``sagsae.Consistency``.
+
+    Columns:
+        greedy: mean of a latent's best cosine with any latent of another seed
+        assigned: mean cosine of the one-to-one pairs whose sum is largest
+        found: share of latents with a cosine of 0.7 or more in every other seed
+        seeds, l0: how many seeds are compared; their mean L0
+        collapsed: seeds that are not compared
+    """
     for run in runs:
         agreements = {agreement.cells[0]: vars(agreement) for agreement in run.agreements}
         cells = (signed for signed in run.cells if signed.cell.recipe == run.recipe)
@@ -80,10 +87,21 @@ def consistency_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
 
 @POLES.made_from("signs")
 def poles_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
-    """One row per two-sided cell. ``latents`` are those that are two-sided on the rows of the run;
-    of these are ``both``, ``one`` and ``neither``, see ``sagsae.Poles``. Columns ``one_sided_...``
-    are of the one-sided cell, whose pairs are as in
-    ``sagsae.evaluation.signs.SignedPairs``."""
+    """One row per two-sided cell, see ``sagsae.Poles`` and ``sagsae.evaluation.signs.SignedPairs``.
+
+    Columns:
+        live: live latents
+        two_sided, two_sided_share: two-sided latents on the whole held-out split; their share
+        latents: two-sided latents on the rows that are read
+        both, one, neither: latents by how many of their poles have a match
+        both_share, one_share, neither_share: the same as shares
+        along: latents whose two poles have a cosine of at least 0.7, whatever fires
+        stronger, weaker: mean best cosine of a latent's better pole, and of its other pole
+        one_sided_lam, one_sided_l0: the one-sided cell that is compared; likewise its other columns
+        one_sided_opposite: pairs of live latents of the one-sided cell with a cosine of -0.7 or
+            less
+        one_sided_alike: the same of 0.7 or more: what chance gives if signs mean nothing
+    """
     for run in runs:
         known = {signed.cell: _named(signed) for signed in run.cells}
         for poles in run.poles:
@@ -98,8 +116,14 @@ def poles_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
 
 @STARTS.made_from("signs")
 def starts_table(runs: Iterable[SignsRun]) -> Iterator[dict[str, Any]]:
-    """One row per cell that is not collapsed, see ``sagsae.evaluation.signs``: ``dead`` is
-    the share of all its latents."""
+    """One row per cell that is not collapsed, see ``sagsae.evaluation.signs``.
+
+    Columns:
+        dead: share of dead latents on the held-out split
+        dead_against: the same of the quarter of latents whose first row points most against the
+            mean of the activations
+        dead_along: the same of the quarter whose first row points most along the mean
+    """
     for run in runs:
         for signed in run.cells:
             if signed.cell.recipe == run.recipe and not signed.collapsed:

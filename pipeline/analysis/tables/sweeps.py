@@ -26,6 +26,7 @@ def sweeps_of(metrics: Metrics) -> dict[SweepKey, Sweep]:
         asdict(cell)
         | {"l0": metrics[cell].l0, "collapsed": ", ".join(metrics[cell].collapsed)}
         | {name: getattr(metrics[cell], name) for name in SWEPT}
+        | {"loss_added": metrics[cell].ce_sae - metrics[cell].ce_clean}
         for cell in sorted(metrics)
     )
     return sweeps_in(cells.astype(dict.fromkeys(SWEPT, float)))

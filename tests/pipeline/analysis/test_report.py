@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.analysis.report import answer, judged, limits
+from pipeline.analysis.report import answer, first_figure, judged, limits
 from pipeline.analysis.tables.cells import POINTS
 from pipeline.analysis.tables.comparison import COMPARISON
 from pipeline.analysis.tables.ranking import RANKING
@@ -63,16 +63,17 @@ def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, ga
     known |= {"candidate_width": 128, "baseline_width": 256}
     known |= {"overlap_reason": "", f"{at}_reason": ""}
     known |= {"dominates": dominates, "max_gap": gap, "p_dominance": None}
-    for metric, ends in (("r2", (0.8, 0.75)), ("dead_fraction", (0, 0.5))):
+    read = {"r2": (0.8, 0.75), "dead_fraction": (0, 0.5), "loss_added": (0.3, 0.2)}
+    for metric, ends in read.items():
         for side, value in zip(("candidate", "baseline"), ends, strict=True):
             known |= {f"{at}_{metric}_{side}": value, f"{at}_{metric}_{side}_se": 0.01}
-    known |= {f"{at}_loss_recovered_{side}{end}": None for side in SIDES for end in ("", "_se")}
     rows = pd.DataFrame([known, known | {"comparison": 2, "p_dominance": 0.9}])
     ((_, row),) = answer(spec(), {COMPARISON: rows}).texts.iterrows()
     assert row["Place"] == "small, attn"
     assert row["Higher R2"] == better
     assert row["R2, first minus second"] == "+0.050"
     assert row["R2"] == "0.800 ± 0.010 / 0.750 ± 0.010"
+    assert row["Nats lost a token"] == "0.300 ± 0.010 / 0.200 ± 0.010"
     assert row["The first is higher at every L0"] == "one seed"
     sure = answer(spec(), {COMPARISON: rows[1:].assign(comparison=1)}).texts
     assert sure["The first is higher at every L0"].tolist() == ["in 0.90 of draws of seeds"]
@@ -86,6 +87,7 @@ def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
             "hookpoint": "attn",
             "l0": [64, 64, 32],
             "rank": [1, 2, 1],
+            "of": 2,
             "series": ["a", "b", "c"],
             "r2": [0.9, 0.8, 0.7],
         }
@@ -93,7 +95,23 @@ def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
     texts = answer(scope, {RANKING: rows}).texts
     assert texts["Sweep"].tolist() == ["a", "b"]
     points = rows.assign(variant="gated", width=128, lam=0.1, l0=rows["l0"])
-    assert answer(scope, {POINTS: points}).texts["R2"].tolist() == ["0.900", "0.800", "0.700"]
+    for alone in ({}, {RANKING: rows.assign(of=1)}):
+        shown = answer(scope, alone | {POINTS: points}).texts
+        assert shown["R2"].tolist() == ["0.900", "0.800", "0.700"]
+
+
+@pytest.mark.parametrize(
+    ("recipes", "names", "first"),
+    [
+        (["tuned"], ["figure_2", "figure_r2@short", "figure_r2@tuned"], "figure_r2@tuned"),
+        ([""], ["figure_2", "figure_r2", "figure_r2@short"], "figure_r2"),
+        ([], ["figure_2", "figure_frontiers@tuned"], "figure_frontiers@tuned"),
+        ([], [], ""),
+    ],
+)
+def test_the_first_figure_is_of_the_recipe_of_the_answer(recipes, names, first):
+    rows = {COMPARISON: pd.DataFrame({"comparison": 1, "recipe": recipes})}
+    assert first_figure(names, rows) == first
 
 
 def test_claims_have_their_verdict_first():

@@ -71,6 +71,23 @@ def test_text_files(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("path", "texts"),
+    [
+        ("", ["a.txt", "b/c.txt", "z.txt"]),
+        ("*.txt", ["a.txt", "z.txt"]),
+        ("**/*.txt", ["a.txt", "b/c.txt", "z.txt"]),
+    ],
+)
+def test_a_folder_and_patterns_of_text(tmp_path, path, texts):
+    """Files come by name, whatever the disk's order; what is no text is left out of a folder."""
+    (tmp_path / "many" / "b").mkdir(parents=True)
+    for name in ("z.txt", "a.txt", "b/c.txt", "README.md"):
+        (tmp_path / "many" / name).write_text(name)
+    spec = text_spec({"kind": "files", "paths": [str(tmp_path / "many" / path)], "column": "t"})
+    assert texts_of(spec, tmp_path / "text") == texts
+
+
+@pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
         ("a.jsonl", b'{"body": "x"}\n', r"entry 1 .*no field 'text'; there are body"),

@@ -87,17 +87,18 @@ def test_terms_of_use_are_in_no_specification():
     assert plain == other
 
 
-def test_the_content_of_local_text_and_models_is_in_their_specifications(tmp_path):
+@pytest.mark.parametrize("name", ["text.txt", "*.txt"])
+def test_the_content_of_local_text_and_models_is_in_their_specifications(tmp_path, name):
     text, model = tmp_path / "text.txt", tmp_path / "model"
     model.mkdir()
     text.write_text("one")
     (model / "config.json").write_text("{}")
     raw = changed(
-        text={"source": {"kind": "files", "paths": [str(text)]}},
+        text={"source": {"kind": "files", "paths": [str(tmp_path / name)]}},
         models__0__source={"kind": "path", "path": str(model)},
     )
-    name = raw["models"][0]["name"]
-    raw["grid"] = [{"variant": "gated", "width": 8, "lambdas": [0.1], "models": [name]}]
+    cells = {"variant": "gated", "width": 8, "lambdas": [0.1]}
+    raw["grid"] = [cells | {"models": [raw["models"][0]["name"]]}]
     del raw["comparisons"], raw["dial"]
     before = stage_digests(raw)
     text.write_text("other")

@@ -138,5 +138,5 @@ def test_every_rule_of_a_cluster_has_numbers(rule, given):
 
 
 def test_a_device_without_rates_is_named_with_those_there_are(paper):
-    with pytest.raises(ValueError, match="unknown device 'b200'; known are cpu-core, h100"):
+    with pytest.raises(ValueError, match="unknown rates 'b200'; known are cpu-core, h100"):
         Requests(paper.study, "b200")
