@@ -15,12 +15,14 @@ from torch import Tensor
 from zarr.storage import StorePath
 
 from sagsae.activations.layout import (
+    CHANNEL,
     DATA,
     FORMAT,
     MISSING,
     MISSING_INT8,
     TOKEN_ARRAYS,
     StoreConfig,
+    channel_of,
     committed_blocks,
     scale_of,
 )
@@ -42,7 +44,7 @@ def is_metadata(storage: Storage, config: StoreConfig, file: str) -> bool:
     try:
         content = storage.read(file)
         rows, *_ = json.loads(content).get("shape", [0])
-        blocks = max(config.n_blocks, rows // config.rows_per_block)
+        blocks = max(config.n_blocks, rows // config.block_rows(file.split("/")[-2]))
         return content == metadata_files(replace(config, n_blocks=blocks))[file]
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return False
@@ -64,11 +66,11 @@ def metadata_files(config: StoreConfig) -> dict[str, bytes]:
 
 def array_metadata(config: StoreConfig, name: str) -> dict[str, Any]:
     """The Zarr v3 metadata of one array."""
-    width = [config.hookpoints[name]] if name in config.hookpoints else []
-    chunk, block = ([rows, *width] for rows in (config.piece_rows(name), config.rows_per_block))
+    width, size = config.width(name), config.block_rows(name)
+    chunk, block = [config.piece_rows(name), *width], [size, *width]
     array_type = _array_type(config, name)
     codecs = _codecs(config, np.dtype(array_type["data_type"]).itemsize)
-    sharded = config.sharded and name not in TOKEN_ARRAYS
+    sharded = config.sharded and config.in_chunks(name)
     if sharded:
         shard = {"chunk_shape": chunk, "codecs": codecs, "index_location": "end"}
         shard["index_codecs"] = [_LITTLE_ENDIAN, _CRC32C]
@@ -79,12 +81,12 @@ def array_metadata(config: StoreConfig, name: str) -> dict[str, Any]:
     return {
         "zarr_format": 3,
         "node_type": "array",
-        "shape": [config.n_rows, *width],
+        "shape": [config.n_blocks * size, *width],
         "chunk_grid": {"name": "regular", "configuration": grid},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
         "codecs": codecs,
         "storage_transformers": [],
-        "dimension_names": ["row", *features],
+        "dimension_names": ["block" if name.endswith(CHANNEL) else "row", *features],
         **array_type,
     }
 
@@ -105,10 +107,11 @@ def _array_type(config: StoreConfig, name: str) -> dict[str, Any]:
     if name in TOKEN_ARRAYS:
         return {"data_type": "int32", "fill_value": -1, "attributes": {}}
     if name not in config.hookpoints:
-        return {"data_type": "float16", "fill_value": "NaN", "attributes": {}}
+        kind = "float32" if config.width(name) else "float16"
+        return {"data_type": kind, "fill_value": "NaN", "attributes": {}}
     attributes: dict[str, str] = {"logical_dtype": config.dtype}
     if config.int8:
-        attributes["scale"] = scale_of(name)
+        attributes |= {"scale": scale_of(name), "channel": channel_of(name)}
         return {"data_type": "int8", "fill_value": MISSING_INT8, "attributes": attributes}
     if config.dtype == "float32":
         return {"data_type": "float32", "fill_value": "NaN", "attributes": attributes}
@@ -136,7 +139,7 @@ def is_plain(storage: Storage, config: StoreConfig, name: str) -> bool:
     Such a file is read and written without Zarr, which hands each chunk from thread to thread and
     copies it twice. The bytes are the same.
     """
-    sharded = config.sharded and name not in TOKEN_ARRAYS
+    sharded = config.sharded and config.in_chunks(name)
     raw = config.profile == "plain" and not sharded and sys.byteorder == "little"
     return raw and not storage.remote
 
@@ -147,26 +150,46 @@ def stored_rows(x: Tensor, dtype: str) -> np.ndarray:
     return x.view(torch.uint16).numpy() if dtype == "bfloat16" else x.numpy()
 
 
-def quantised(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def channel_sizes(rows: np.ndarray, source: np.ndarray) -> np.ndarray:
+    """[1, d] float32, the root mean square of each channel over some rows; 1 where that is 0.
+
+    A few channels are far larger than others, and with one scale a row take all of its 255 steps.
+
+    Args:
+        rows: [n, d] bits of bfloat16.
+        source: [m] integers, the rows that count.
+    """
+    total = torch.zeros(rows.shape[1], dtype=torch.float64)
+    for start in range(0, len(source), 1024):
+        part = as_tensor(rows[source[start : start + 1024]]).double()
+        total += part.nan_to_num(0.0, 0.0, 0.0).square().sum(0)
+    sizes = (total / len(source)).sqrt().float()
+    return sizes.masked_fill(sizes == 0, 1.0)[None].numpy()
+
+
+def quantised(rows: np.ndarray, channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rows as int8, and the scale of each row.
 
     Args:
         rows: [n, d] bits of bfloat16.
+        channel: [1, d] float32, the unit of each channel, see `channel_sizes`.
 
     Returns:
         [n, d] int8 from -127 to 127, and [n] float16, the largest value of the row over 127; NaN or
         infinite where the row is.
     """
-    x = as_tensor(rows).float()
+    x = as_tensor(rows).float() / torch.from_numpy(channel)
     scale = (x.abs().amax(1) / 127).half()
     units = x / scale.float().clamp_min(torch.finfo(torch.float16).tiny * 2**-10)[:, None]
     return units.nan_to_num().round().clamp(-127, 127).to(torch.int8).numpy(), scale.numpy()
 
 
-def restored(rows: np.ndarray, scale: np.ndarray, out: np.ndarray) -> np.ndarray:
+def restored(
+    rows: np.ndarray, scale: np.ndarray, channel: np.ndarray, out: np.ndarray
+) -> np.ndarray:
     """The bits of bfloat16 [n, d] of int8 rows, in ``out``, see `quantised`."""
-    factor = torch.from_numpy(scale).float()[:, None]
-    as_tensor(out).copy_(torch.from_numpy(rows).float() * factor)
+    factors = torch.from_numpy(scale).float()[:, None] * torch.from_numpy(channel)
+    as_tensor(out).copy_(torch.from_numpy(rows).float() * factors)
     return out
 
 

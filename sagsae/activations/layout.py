@@ -5,7 +5,9 @@
       calibration.json      median norms behind the drop rule, when the dumper made the store
       data.zarr/            a Zarr v3 group that any Zarr reader opens
         <hookpoint>         [n_rows, d], bfloat16 as its bits in uint16, or float32, or int8
-        <hookpoint>.scale   [n_rows] float16, of int8 alone: what its row is multiplied by
+        <hookpoint>.scale   [n_rows] float16, of int8 alone: what a row is multiplied by
+        <hookpoint>.channel [n_blocks, d] float32, of int8 alone: what the rows of a block are
+                            multiplied by as well, channel by channel
         token_id, doc_id, position      [n_rows] int32, where each row came from
       commits/000000.json   one for every finished block
       SEALED.json           written last, after every chunk was verified; again when it has grown
@@ -34,6 +36,8 @@ FORMAT = "sagsae-activations-3"
 TOKEN_ARRAYS = ("token_id", "doc_id", "position")
 RUN, CALIBRATION, SEALED = "run.json", "calibration.json", "SEALED.json"
 COMMITS, DATA, LOCK = "commits", "data.zarr", ".lock"
+# End the names of the arrays beside a hookpoint's int8 rows.
+SCALE, CHANNEL = ".scale", ".channel"
 # Bits of absent rows: a bfloat16 NaN, which no written row can hold.
 MISSING = 0xFFFF
 # Of absent int8 rows; written ones go from -127 to 127.
@@ -64,8 +68,9 @@ class Layout:
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """What rows are read as."""
     int8: bool = False
-    """Keep rows as int8, each with a scale, in half the bytes. What is read are bfloat16 rows that
-    are off by half a percent of their largest value at most."""
+    """Keep rows as int8 in half the bytes, each with a scale, in units of the root mean square that
+    a channel has in the block. What is read are bfloat16 rows; of the row's largest value in these
+    units each value is off by half a percent at most."""
     profile: Literal["plain", "disk"] = "plain"
     """`disk` compresses (byte shuffle, zstd level 1): 30 % smaller, slower to write and to read."""
     sharded: bool = False
@@ -92,10 +97,11 @@ class StoreConfig(Layout):
         if not self.hookpoints:
             yield "no hookpoints"
         for name, width in self.hookpoints.items():
-            if not re.fullmatch(r"(l[0-9]+\.)?[A-Za-z0-9_-]+", name) or name in TOKEN_ARRAYS:
+            reserved = name in TOKEN_ARRAYS or name.endswith((SCALE, CHANNEL))
+            if reserved or not re.fullmatch(r"(l[0-9]+\.)?[A-Za-z0-9_-]+", name):
                 yield (
                     f"hookpoint name {name!r}: use letters, digits, _ or -, of layer 5 behind "
-                    f"'l5.', not {TOKEN_ARRAYS}"
+                    f"'l5.', not {TOKEN_ARRAYS}, and not l5{SCALE} or l5{CHANNEL}"
                 )
             if width < 1:
                 yield f"hookpoint {name!r} has width {width}"
@@ -126,19 +132,31 @@ class StoreConfig(Layout):
     @property
     def arrays(self) -> tuple[str, ...]:
         """Every array of the store, hookpoints first."""
-        scales = map(scale_of, self.hookpoints) if self.int8 else ()
-        return (*self.hookpoints, *scales, *TOKEN_ARRAYS)
+        names = self.hookpoints if self.int8 else ()
+        beside = (array for name in names for array in (scale_of(name), channel_of(name)))
+        return (*self.hookpoints, *beside, *TOKEN_ARRAYS)
+
+    def block_rows(self, array: str) -> int:
+        """Rows of an array in one block."""
+        return 1 if array.endswith(CHANNEL) else self.rows_per_block
 
     def piece_rows(self, array: str) -> int:
         """Rows of the smallest piece of an array that carries its own checksum."""
-        return self.rows_per_block if array in TOKEN_ARRAYS else self.rows_per_chunk
+        return self.rows_per_chunk if self.in_chunks(array) else self.block_rows(array)
+
+    def in_chunks(self, array: str) -> bool:
+        """Whether a block of an array is made of chunks, which may lie in one shard."""
+        return array not in TOKEN_ARRAYS and not array.endswith(CHANNEL)
+
+    def width(self, array: str) -> list[int]:
+        """Shape of a row of an array: [d], or [] where a row is one number."""
+        name = array.removesuffix(CHANNEL)
+        return [self.hookpoints[name]] if name in self.hookpoints else []
 
     def block_files(self, array: str, block: int) -> list[str]:
         """Names, inside the array's folder, of the files that hold one block of an array."""
-        if array in TOKEN_ARRAYS:
-            return [f"c.{block}"]
-        end = ".0" if array in self.hookpoints else ""
-        if self.sharded:
+        end = ".0" * len(self.width(array))
+        if self.sharded or not self.in_chunks(array):
             return [f"c.{block}{end}"]
         first = block * self.chunks_per_block
         return [f"c.{first + i}{end}" for i in range(self.chunks_per_block)]
@@ -179,7 +197,12 @@ class StoreConfig(Layout):
 
 def scale_of(hookpoint: str) -> str:
     """Name of the array with the scales of a hookpoint's int8 rows."""
-    return f"{hookpoint}.scale"
+    return hookpoint + SCALE
+
+
+def channel_of(hookpoint: str) -> str:
+    """Name of the array with the units of a hookpoint's channels."""
+    return hookpoint + CHANNEL
 
 
 def committed_blocks(storage: Storage) -> list[int]:

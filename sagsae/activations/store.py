@@ -45,6 +45,7 @@ from sagsae.activations.layout import (
     TOKEN_ARRAYS,
     StoreConfig,
     StoreError,
+    channel_of,
     committed_blocks,
     scale_of,
 )
@@ -183,7 +184,8 @@ class Store:
         if not self.config.int8:
             return self.read(hookpoint, block, piece, out)
         rows, scale = (self.read(name, block, piece) for name in (hookpoint, scale_of(hookpoint)))
-        return restored(rows, scale, np.empty(shape, dtype) if out is None else out)
+        channel = self.read(channel_of(hookpoint), block, 0)
+        return restored(rows, scale, channel, np.empty(shape, dtype) if out is None else out)
 
     def read_chunks(self, hookpoint: str, chunks: Sequence[int], out: np.ndarray) -> None:
         """Several chunks into `out` [len(chunks) * R, d]; of a bucket several are fetched at once.
@@ -212,9 +214,8 @@ class Store:
 
     def _piece(self, array: str) -> tuple[tuple[int, ...], np.dtype]:
         """Shape and dtype of what has a checksum of its own: R rows, of tokens S."""
-        described = array_metadata(self.config, array)
-        shape = self.config.piece_rows(array), *described["shape"][1:]
-        return shape, np.dtype(described["data_type"])
+        shape = self.config.piece_rows(array), *self.config.width(array)
+        return shape, np.dtype(array_metadata(self.config, array)["data_type"])
 
     def read(self, array: str, block: int, piece: int, out: np.ndarray | None = None) -> np.ndarray:
         """A piece with a checksum of its own: R rows of a hookpoint, or S of a token array.
@@ -226,7 +227,7 @@ class Store:
         name = files[piece if len(files) > 1 else 0]
         shape, dtype = self._piece(array)
         out = np.empty(shape, dtype) if out is None else out
-        first = block * self.config.rows_per_block + piece * len(out)
+        first = block * self.config.block_rows(array) + piece * len(out)
         file = f"{DATA}/{array}/{name}"
         try:
             with self.storage.requests(file):

@@ -16,6 +16,7 @@ from torch import Tensor
 from zarr.storage import MemoryStore
 
 from sagsae.activations.arrays import (
+    channel_sizes,
     checksum,
     is_plain,
     open_array,
@@ -42,6 +43,7 @@ from sagsae.activations.layout import (
     StoreConfig,
     StoreError,
     StoreLockedError,
+    channel_of,
     commit_name,
     committed_blocks,
     scale_of,
@@ -161,11 +163,12 @@ class StoreWriter:
         for name, x in activations.items():
             sums = RunningMoments(x.shape[1])
             rows, scales = stored_rows(x, self.config.dtype), list[np.ndarray]()
-            parts = self._ordered(name, rows, source, documents, sums, scales)
+            channel = channel_sizes(rows, source) if self.config.int8 else None
+            parts = self._ordered(name, rows, source, documents, sums, channel, scales)
             files[name], checksums[name] = self._write(name, block, parts)
-            if self.config.int8:
-                name_of = scale_of(name)
-                files[name_of], checksums[name_of] = self._write(name_of, block, scales)
+            if channel is not None:
+                for array, beside in ((scale_of(name), scales), (channel_of(name), [channel])):
+                    files[array], checksums[array] = self._write(array, block, beside)
             moments[name] = sums.total()
         for name, values in tokens.items():
             rows = np.asarray(values)[order].astype(np.int32)
@@ -213,10 +216,11 @@ class StoreWriter:
         source: np.ndarray,
         documents: np.ndarray,
         sums: RunningMoments,
+        channel: np.ndarray | None,
         scales: list[np.ndarray],
     ) -> Iterator[np.ndarray]:
         """The rows of a block in their order, some chunks at a time, which `sums` adds up as they
-        will be read; of int8 rows their scales go to `scales`.
+        will be read; of int8 rows, in units of `channel`, their scales go to `scales`.
 
         The parts are small enough to stay in a processor's cache until they are written. What Zarr
         writes in several requests, or as a whole shard, is one part.
@@ -226,10 +230,10 @@ class StoreWriter:
         step = size if whole else min(size, math.lcm(config.rows_per_chunk, STATISTICS_ROWS))
         for start in range(0, size, step):
             part = read = rows[source[start : start + step]]
-            if config.int8:
-                part, scale = quantised(read)
+            if channel is not None:
+                part, scale = quantised(read, channel)
                 scales.append(scale)
-                read = restored(part, scale, read)
+                read = restored(part, scale, channel, read)
             finite = np.isfinite(sums.add(read))
             if not finite.all():
                 raise StoreError(
@@ -250,8 +254,8 @@ class StoreWriter:
             for path in paths:  # Zarr would first read what is left of a damaged shard, and fail
                 storage.delete(path)
         checksums: list[str] = []
-        per_file = config.rows_per_block // len(paths)
-        first, done = block * config.rows_per_block, 0
+        per_file = config.block_rows(name) // len(paths)
+        first, done = block * config.block_rows(name), 0
         for rows in parts:
             sums = [checksum(rows[i : i + piece]) for i in range(0, len(rows), piece)]
             if plain:  # a piece is a file
