@@ -136,9 +136,11 @@ def store_metadata(store: Store, hookpoint: str, model_type: str | None) -> dict
     """
     known = store.config.provenance
     dump, layer = known.get("dump", {}), known.get("layer")
+    prefix, _, name = hookpoint.rpartition(".")  # of several layers, such as l15.resid
+    layer = int(prefix[1:]) if prefix else layer
     found: dict[str, Any] = {"model_name": known.get("model"), "revision": known.get("revision")}
     if module := dump.get("modules", {}).get(hookpoint):
-        found |= hook_metadata(hookpoint, module, layer, model_type)
+        found |= hook_metadata(name, module, layer, model_type)
     if dump:
         found |= position_metadata(dump["context_length"], dump["max_norm_ratio"])
     return {key: value for key, value in found.items() if value is not None}
