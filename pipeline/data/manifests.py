@@ -13,8 +13,8 @@ from typing import Any
 from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.study.made_for import check_made_for
+from pipeline.study.models import TappedModel
 from pipeline.study.places import Place
-from pipeline.study.sources import TappedModel
 from pipeline.study.specs import DumpSpec
 from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
 from sagsae.activations.layout import StoreError

@@ -12,11 +12,12 @@ from pydantic import ValidationError
 
 from pipeline.study.cell import Cell
 from pipeline.study.grid import cells_of
+from pipeline.study.models import place_names
 from pipeline.study.places import ARROW
 from pipeline.study.probe import SOURCE
 from pipeline.study.recipes import home, training_of
 from pipeline.study.sections import ELSEWHERE, LARGEST_WIDTH, CellNameError, Section, faults_of
-from pipeline.study.sources import place_names, text_files
+from pipeline.study.sources import text_files
 from pipeline.study.study_config import LOOKS, StudyConfig
 from pipeline.study.training import DEFAULT_RECIPE, Training
 from sagsae.autoencoders.registry import VARIANTS, K, knobs

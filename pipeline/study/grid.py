@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.study.cell import Cell
+from pipeline.study.models import Model
 from pipeline.study.sections import (
     ABSENT,
     ELSEWHERE,
@@ -28,7 +29,6 @@ from pipeline.study.sections import (
     Variant,
     Width,
 )
-from pipeline.study.sources import Model
 from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import LAMBDA, K, knobs
 from sagsae.exchange import FORMATS

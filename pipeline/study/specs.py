@@ -15,9 +15,10 @@ from pydantic import Field
 
 from pipeline.study.cell import Cell
 from pipeline.study.grid import ForeignSource
+from pipeline.study.models import TappedModel
 from pipeline.study.outputs import Split
 from pipeline.study.sections import ABSENT, Spec
-from pipeline.study.sources import AnyText, ModelSource, TappedModel
+from pipeline.study.sources import AnyText, ModelSource
 from pipeline.study.study_config import Evaluation, Packing, StoreRows
 from pipeline.study.training import Training
 from sagsae.training.recipe import SETTINGS, Recipe, uses

@@ -22,12 +22,13 @@ from pipeline.study.checks import check_known, cross_faults
 from pipeline.study.grid import ForeignSource, cells_of, is_foreign
 from pipeline.study.looks import Upstream
 from pipeline.study.made_for import made_from
+from pipeline.study.models import Model, place_names
 from pipeline.study.outputs import SPLITS, Outputs, Split
 from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.run_settings import RunSettings, run_part
 from pipeline.study.scope import Scope, drawn_cells
 from pipeline.study.sections import CellNameError, ConfigError
-from pipeline.study.sources import AnyText, Model, ModelSource, content_of, place_names
+from pipeline.study.sources import AnyText, ModelSource, content_of
 from pipeline.study.specs import (
     AssetSpec,
     BaselineSpec,

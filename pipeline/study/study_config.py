@@ -17,6 +17,7 @@ from pipeline.study.browser import Browser
 from pipeline.study.dial import Dial
 from pipeline.study.grid import Comparison, GridEntry
 from pipeline.study.looks import Look
+from pipeline.study.models import Model, like_others
 from pipeline.study.probe import Probe
 from pipeline.study.recipes import Recipe
 from pipeline.study.replaced import Replaced
@@ -39,15 +40,7 @@ from pipeline.study.sections import (
     faults_of,
 )
 from pipeline.study.signs import Signs
-from pipeline.study.sources import (
-    AnyText,
-    MixedText,
-    Model,
-    NamedSource,
-    TextSource,
-    like_others,
-    source_faults,
-)
+from pipeline.study.sources import AnyText, MixedText, NamedSource, TextSource, source_faults
 from pipeline.study.synthetic import Synthetic
 from pipeline.study.training import Training
 from sagsae.files import MAX_FILES, canonical_json, write_atomic

@@ -52,6 +52,10 @@ class Sides(NamedTuple):
         return cls(theta, below, r, r, c, c)
 
 
+# Added to the seed of the encoder's rows for the rows of a transcoder's decoder.
+OTHER_DRAW = 2**31
+
+
 def first_rows(width: int, d: int, seed: int) -> Tensor:
     """[H, d] float32, on the CPU: the unit rows at which encoder and decoder begin."""
     generator = torch.Generator().manual_seed(seed)
@@ -150,7 +154,8 @@ class Declaration(Autoencoder):
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """Random decoder rows, unit unless the recipe frees their norm and the family may; tied
-        encoder; ``b_dec`` at ``mean`` or, by the recipe, at zero; ``b_enc`` at zero."""
+        encoder; ``b_dec`` at ``mean`` or, by the recipe, at zero; ``b_enc`` at zero. Decoder rows
+        of a transcoder are a draw of their own."""
         self.unit_rows = recipe.decoder_norm == "unit" or not self.may_free_rows
         self.trains_decoder = recipe.decoder == "trained"
         self.configure(recipe)
@@ -159,25 +164,24 @@ class Declaration(Autoencoder):
         params = self.params
         params["W_enc"].copy_(rows.T)
         params["b_dec"].zero_()
-        if self.target is None:
-            params["W_dec"].copy_(rows)
-            if recipe.b_dec_init == "mean":
-                params["b_dec"].copy_(mean)
-        else:
+        if self.target is not None:
             self.centre.copy_(mean)
+            rows = first_rows(self.width, self.d_out, seed + OTHER_DRAW)
+            rows *= self._initial_norm(recipe)
+        elif recipe.b_dec_init == "mean":
+            params["b_dec"].copy_(mean)
+        params["W_dec"].copy_(rows)
         if "b_enc" in self.vectors:
             params["b_enc"].zero_()
             self.centred.fill_(recipe.encoder_input == "centred")
 
     def start_from(self, linear: LinearMap, recipe: Recipe) -> None:
-        """Decoder rows at what the linear map makes of the encoder's rows, with their norm; a skip
-        at zero; ``b_dec`` at the mean of y or, by the recipe, at zero."""
+        """A skip at the linear map; ``b_dec`` at the mean of y or, by the recipe, at zero."""
         params = self.params
-        rows = params["W_enc"].T @ linear.weight.to(params["W_enc"])
-        rows /= rows.norm(dim=1, keepdim=True).clamp_min_(torch.finfo(rows.dtype).tiny)
-        params["W_dec"].copy_(rows * self._initial_norm(recipe))
         if recipe.b_dec_init == "mean":
             params["b_dec"].copy_(linear.mean_out)
+        if self.skips:
+            params["W_skip"].copy_(linear.weight)
 
     def _initial_norm(self, recipe: Recipe) -> float:
         return 1.0 if self.unit_rows else recipe.decoder_init_norm

@@ -78,8 +78,8 @@ class Recipe:
             Needs ``decoder_norm: free``.
         auxiliary_decoder: The decoder of the auxiliary term. frozen: not trained by it (arXiv
             2404.16014); trained: as in SAELens.
-        skip: Of a transcoder: a matrix of what is read is added to the prediction. It starts at
-            zero.
+        skip: Of a transcoder: a matrix of what is read is added to the prediction. It starts at the
+            best linear map.
         decoder: frozen: the decoder's rows stay as they were drawn, and all else is trained: a null
             that a claim about trained dictionaries must beat (arXiv 2602.14111).
         lr_warmup_shape: How the learning rate rises: linearly from zero, or along a cosine from a

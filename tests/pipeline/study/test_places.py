@@ -63,7 +63,8 @@ def test_sections_are_restricted_to_hookpoints_or_to_one_layer(names, expected):
     made = study(grid=[CONFIG["grid"][0] | {"hookpoints": names}])
     assert hookpoints(made) == expected
     looked = study(signs={"hookpoints": names})
-    assert sorted(spec.hookpoint for spec in looked.looks["signs"].values()) == expected
+    signs = sorted(spec.hookpoint for spec in looked.looks["signs"].values())
+    assert signs == [name for name in expected if "-" not in name]  # of autoencoders alone
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 import sagsae
 from sagsae.autoencoders.base import Target
+from sagsae.autoencoders.declaration import first_rows
 from sagsae.autoencoders.linear_map import LinearMap
 from sagsae.autoencoders.registry import VARIANTS
 from sagsae.autoencoders.weights import build
@@ -143,9 +144,7 @@ def plain_training(x: Tensor, y: Tensor, width: int, steps: int, batch: int, rat
     scales = [float(v.square().sum(1).mean()) ** -0.5 for v in (x, y)]
     x, y = x * scales[0], y * scales[1]
     centre, mean = x.mean(0), y.mean(0)
-    solved = torch.linalg.lstsq(x - centre, y - mean).solution
-    image = rows @ solved
-    W_enc, W_dec = rows.T.clone(), image / image.norm(dim=1, keepdim=True)
+    W_enc, W_dec = rows.T.clone(), first_rows(width, D, 2**31)
     params = [W_enc, W_dec, torch.zeros(width), mean.clone()]
     for value in params:
         value.requires_grad_()
