@@ -16,7 +16,7 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-OURS = {"sagsae", "pipeline", "benchmarks", "tests", "workflow"}
+OURS = {"sagsae", "pipeline", "benchmarks", "tests", "workflow", "docs"}
 USED_WITHOUT_IMPORT = {
     "numcodecs": "encodes the chunks of a store, for Zarr",
     "tabulate": "pandas writes Markdown with it",
@@ -30,7 +30,7 @@ USED_WITHOUT_IMPORT = {
 }
 TRACKERS = ["wandb", "tensorboard", "mlflow"]
 """Extras of which a study needs those that its configuration asks for."""
-PEERS = {"sae_lens", "dictionary_learning", "transformer_lens", "sparsify"}
+PEERS = {"sae_lens", "dictionary_learning", "transformer_lens", "sparsify", "circuit_tracer"}
 """Imported by benchmarks and by workers of tests, in an environment of their own."""
 
 

@@ -49,8 +49,10 @@ def test_gradients_that_the_caller_switched_off(name):
     assert torch.equal(found.W_dec, expected.W_dec)
 
 
-def test_a_second_ctrl_c_raises_and_kills_nobody(tmp_path):
+def test_a_second_ctrl_c_raises_and_kills_nobody(tmp_path, request):
     """A notebook's kernel hears of it as of any other."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     def press_twice(step: int, row: dict[str, float]) -> None:
         signal.raise_signal(signal.SIGINT)
