@@ -132,7 +132,7 @@ class BlockReader:
                 while len(coming) > (PASSES_AHEAD if start < needed else 0):
                     coming.popleft()()
                 if start >= needed:  # before, no block can be full
-                    filled = int(memory.kept[:start].sum())
+                    filled = self._filled(memory, start)
         dropped = {
             "first_position": start,
             "norm": start * (self.length - 1) - filled,
@@ -179,6 +179,10 @@ class BlockReader:
         for name, x in captured.items():
             copies.append((memory.rows[name][places], x.flatten(0, 1)))
         return self._copies.fetch(copies)
+
+    def _filled(self, memory: BlockMemory, contexts: int) -> int:
+        """Kept rows of the first contexts, whose copies have arrived."""
+        return int(memory.kept[:contexts].sum())
 
     def _shortage(self, block: int, filled: int, dropped: Mapping[str, int]) -> str:
         contexts, length = self.contexts, self.length

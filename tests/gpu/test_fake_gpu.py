@@ -205,7 +205,8 @@ def block_reader(monkeypatch, batch, dtype):
     monkeypatch.setattr(reading, "contexts_per_block", lambda *_: CONTEXTS)
     model = language_model(dtype)
     ids = np.ones((CONTEXTS, LENGTH), np.int32)
-    points = default_hookpoints("smollm3", 1)
+    known = default_hookpoints("smollm3", 1)
+    points = {name: known[name] for name in ("mlp_out", "attn", "resid")}
     rows = (CONTEXTS - 4) * (LENGTH - 1)
     layout = {"rows_per_chunk": 1, "rows_per_block": rows, "n_blocks": 1, "seed": 0}
     config = StoreConfig(hookpoints=dict.fromkeys(points, WIDTH), **layout)
@@ -295,7 +296,7 @@ def test_the_example_of_the_readme_mixes_no_devices(monkeypatch, tmp_path):
     monkeypatch.setattr("sagsae.activations.texts.dump_activations", dump_activations)
     monkeypatch.setattr("torch.from_numpy", lambda array: torch.ones(array.shape))
     monkeypatch.setattr("sagsae.activations.texts.Store.open", lambda where, rows: None)
-    monkeypatch.setattr("sagsae.api.rows_of", lambda data, _: SimpleNamespace(count=10**6))
+    monkeypatch.setattr("sagsae.api.rows_of", lambda *_: SimpleNamespace(count=10**6))
     monkeypatch.setattr("sagsae.api.opened_trainer", opened)
     monkeypatch.setattr("sagsae.Autoencoder.save", lambda sae, path: None)
     mode = fresh.get_input_embeddings().weight.fake_mode
