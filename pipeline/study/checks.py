@@ -328,10 +328,18 @@ def _training_faults(config: Any) -> Faults:
 
 
 def _cell_faults(config: StudyConfig) -> Faults:
-    """Cells given twice."""
+    """Cells given twice, and autoencoders with a skip."""
     seen: dict[Cell, int] = {}
     for i, entry in enumerate(config.grid):
-        for cell in cells_of(entry, config.models, config.hookpoints):
+        cells = cells_of(entry, config.models, config.hookpoints)
+        at = {cell.recipe: cell for cell in cells if not cell.place.target}
+        for recipe, cell in at.items():
+            if training_of(config.training, config.recipes, recipe, entry.variant).skip:
+                yield (
+                    f"grid.{i}: {cell.path} is an autoencoder, which has no skip; restrict its "
+                    "recipes or hookpoints"
+                )
+        for cell in cells:
             if cell in seen:
                 yield f"grid.{i}: cell {cell.path} is already given by grid.{seen[cell]}"
             seen.setdefault(cell, i)

@@ -91,6 +91,10 @@ def test_sections_are_restricted_to_hookpoints_or_to_one_layer(names, expected):
             {"models": [*LAYERED, {"name": "null", "like": "m"}]},
             "grid.0: of a null, rows that transcoders read and predict are drawn apart",
         ),
+        (
+            {"training": CONFIG["training"] | {"skip": True}},
+            "is an autoencoder, which has no skip; restrict its recipes or hookpoints",
+        ),
     ],
 )
 def test_faults_of_places_name_the_field(changes, fault):

@@ -17,7 +17,7 @@ from sagsae.evaluation.metrics import evaluate_reconstruction
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import fastest_step
-from sagsae.training.recipe import Recipe, uses
+from sagsae.training.recipe import Recipe
 from sagsae.training.trainer import Interrupted, Trainer
 from tests.sagsae.autoencoders import reference, ungated_reference
 
@@ -221,4 +221,3 @@ def test_what_is_no_pair_is_named():
         sagsae.train(x, "relu", H, 0.1, batch_size=B, skip=True, tokens=B)
     with pytest.raises(ValueError, match="give pairs"):
         sagsae.train(x, "relu", H, 0.1, target="mlp_added")
-    assert uses("gated", "skip")
