@@ -82,14 +82,22 @@ def wandb_records(file: Path) -> Iterator[Record]:
             parts = b""
 
 
+def kind_of(record: Record) -> str:
+    return record.WhichOneof("record_type")
+
+
 def wandb_points(study: Study) -> list[tuple[str, int, float]]:
     """Of the last job: each has the curve from its beginning, and all have one id."""
     files = sorted(Path(study.path("tracking")).rglob("run-*.wandb"))
     assert len({file.name for file in files}) == 1
+    records, deadline = list(wandb_records(files[-1])), time.monotonic() + 30
+    # W&B writes the file after finish() has returned.
+    while "exit" not in map(kind_of, records) and time.monotonic() < deadline:
+        records = list(wandb_records(files[-1]))
     rows = [
         {item.key or item.nested_key[0]: float(item.value_json) for item in record.history.item}
-        for record in wandb_records(files[-1])
-        if record.WhichOneof("record_type") == "history"
+        for record in records
+        if kind_of(record) == "history"
     ]
     return [
         (name, int(row["_step"]), value)
