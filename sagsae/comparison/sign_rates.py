@@ -13,33 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sagsae.comparison.intervals import half_width
 from sagsae.comparison.sweeps import Floats
 
-# Ends of a 95 % interval.
-ENDS = (0.025, 0.975)
-# Differences of R2 that may be called none, the smallest first.
-EQUIVALENT = (0.01, 0.025)
-DRAWS = 2000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A value, and the 95 % interval of a bootstrap over seeds; None with one seed.
-
-    With n seeds a bootstrap falls short of the true width by about sqrt((n - 1) / n).
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def equal_within(self) -> float | None:
-        """The smallest of ``EQUIVALENT`` that the whole interval lies within, around zero."""
-        if self.low is None or self.high is None:
-            return None
-        most = max(abs(self.low), abs(self.high))
-        return next((margin for margin in EQUIVALENT if most <= margin), None)
+# Widths between the narrowest and the widest at which an interval is looked for.
+GRID = 241
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,35 +35,12 @@ class SignRate:
     high: float | None = None
 
 
-def drawn_means(values: Floats, draws: int, rng: np.random.Generator) -> Floats:
-    """[draws] float64: means of values [seeds] that are drawn with replacement."""
-    chosen = rng.integers(values.size, size=(draws, values.size))
-    means: Floats = values[chosen].mean(axis=1)
-    return means
-
-
-def mean_difference(candidates: Sequence[Floats], baselines: Sequence[Floats]) -> Interval:
-    """Mean over pairs of a candidate's value minus its baseline's, with seeds drawn within pairs.
-
-    Args:
-        candidates: of each pair the values by seed, [seeds] float64.
-        baselines: the same, in the same order.
-    """
-    pairs = list(zip(candidates, baselines, strict=True))
-    value = float(np.mean([a.mean() - b.mean() for a, b in pairs]))
-    if any(side.size < 2 for pair in pairs for side in pair):
-        return Interval(value=value)
-    rng = np.random.default_rng(0)
-    drawn = [drawn_means(a, DRAWS, rng) - drawn_means(b, DRAWS, rng) for a, b in pairs]
-    low, high = np.quantile(np.mean(drawn, axis=0), ENDS)
-    return Interval(value=value, low=float(low), high=float(high))
-
-
 def sign_rate(one_sided: Mapping[int, Floats], two_sided: Floats, width: int) -> SignRate:
     """How many one-sided latents are worth a two-sided one.
 
     The value of one side is linear in log H between widths. W is the smallest width at which it
-    reaches that of two sides.
+    reaches that of two sides. The interval has the widths at which the values of both do not
+    differ: see `half_width`, to which the distance of a quadratic in log H is added.
 
     Args:
         one_sided: width H -> values by seed [seeds] float64, higher is better; two widths or more.
@@ -99,22 +54,48 @@ def sign_rate(one_sided: Mapping[int, Floats], two_sided: Floats, width: int) ->
         raise ValueError(f"a rate needs two one-sided widths, given {sorted(one_sided)}")
     widths = sorted(one_sided)
     samples = [one_sided[one] for one in widths]
-    rate = needed_width(widths, [x.mean() for x in samples], two_sided.mean()) / width
-    ends = {0.0: widths[0] / width, math.inf: widths[-1] / width}
-    bound = {0.0: "below", math.inf: "above"}.get(rate, "")
-    if min(x.size for x in (*samples, two_sided)) < 2:
-        return SignRate(rate=ends.get(rate, rate), bound=bound)
-    rng = np.random.default_rng(0)
-    curves = np.stack([drawn_means(x, DRAWS, rng) for x in samples], axis=1)
-    values = drawn_means(two_sided, DRAWS, rng)
-    drawn = [needed_width(widths, *one) / width for one in zip(curves, values, strict=True)]
-    low, high = (float(x) for x in np.quantile(drawn, ENDS, method="inverted_cdf"))
+    worth = needed_width(widths, [x.mean() for x in samples], two_sided.mean())
+    ends = {0.0: widths[0], math.inf: widths[-1]}
+    bound = {0.0: "below", math.inf: "above"}.get(worth, "")
+    low = high = None
+    if min(x.size for x in (*samples, two_sided)) > 1:
+        low, high = _equal_widths(widths, samples, two_sided, ends.get(worth, worth))
     return SignRate(
-        rate=ends.get(rate, rate),
+        rate=ends.get(worth, worth) / width,
         bound=bound,
-        low=None if low in ends else low,
-        high=None if high in ends else high,
+        low=low and low / width,
+        high=high and high / width,
     )
+
+
+def _equal_widths(
+    widths: Sequence[int], samples: Sequence[Floats], two_sided: Floats, worth: float
+) -> tuple[float | None, float | None]:
+    """The narrowest and the widest dictionary of one side that is as good as two sides, among these
+    the one that is worth two sides; None for an end that lies beyond the widths."""
+    known, sizes = np.log(widths), np.array([x.size for x in (two_sided, *samples)], float)
+    grid = np.union1d(np.linspace(known[0], known[-1], GRID), [math.log(worth)])
+    means = np.array([x.mean() for x in samples])
+    # Of each width in the value at a point of the grid: [grid, widths].
+    shares = np.array([np.interp(grid, known, row) for row in np.eye(len(widths))]).T
+    parts = np.array([x.var(ddof=1) for x in (two_sided, *samples)]) / sizes
+    variances = parts * np.concatenate([np.ones((len(grid), 1)), shares], axis=1) ** 2
+    room = half_width(variances, sizes) + _curvature(known, means, grid)
+    equal = grid[(abs(two_sided.mean() - shares @ means) <= room) | (grid == math.log(worth))]
+    low, high = (None if end in known[[0, -1]] else math.exp(end) for end in equal[[0, -1]])
+    return low, high
+
+
+def _curvature(known: Floats, means: Floats, grid: Floats) -> Floats:
+    """How far the quadratic through the three nearest widths is from the line between two."""
+    if len(known) < 3:
+        return np.zeros_like(grid)
+    linear, curved = np.interp(grid, known, means), np.empty_like(grid)
+    for i, at in enumerate(grid):
+        near = np.argsort(abs(known - at), kind="stable")[:3]
+        curved[i] = np.polyval(np.polyfit(known[near] - at, means[near], 2), 0.0)
+    distance: Floats = abs(curved - linear)
+    return distance
 
 
 def needed_width(widths: Sequence[int], values: Sequence[float] | Floats, reached: float) -> float:

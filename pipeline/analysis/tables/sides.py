@@ -22,8 +22,9 @@ from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
 from sagsae.comparison.dominance import dominance, overlap
+from sagsae.comparison.intervals import mean_difference
 from sagsae.comparison.ranking import read_at, sign_test
-from sagsae.comparison.sign_rates import holm, mean_difference, sign_rate
+from sagsae.comparison.sign_rates import holm, sign_rate
 from sagsae.comparison.sweeps import Floats
 
 NO_RANGE = "no shared range"
@@ -230,7 +231,7 @@ def _over_pairs(rows: pd.DataFrame) -> dict[str, Any]:
 
 
 # Measure -> 1 where higher is better, -1 where lower is.
-MEASURES = {"r2": 1, "loss_added": -1, "kl": -1, "accuracy_1": 1}
+MEASURES = {"r2": 1, "loss_added": -1, "kl": -1, "accuracy_1": 1, "f1": 1, "mcc": 1}
 ORDER = ["family", "variant", "recipe", "l0", "measure"]
 SIGN_RATES = Table(
     "sign_rates",
@@ -262,7 +263,8 @@ def sign_rate_table(sweeps: Sweeps, probed: Sweeps, spec: Scope) -> list[dict[st
         spec: Has recipes, places and matched L0.
 
     Columns:
-        measure: r2, loss_added, kl, or accuracy_1: of probes that use a single side of a code
+        measure: r2, loss_added, kl, accuracy_1 (of probes that use a single side of a code), or f1
+            and mcc where the features are known
         width, multiple: H of two sides; H over d
         widths: the trained widths of one side
         value, one_sided: of two sides at this L0, and of one side at the same width
