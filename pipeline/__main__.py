@@ -34,6 +34,7 @@ STAGES = {
     "tokenise": "data.tokenise",
     "dump": "data.dump",
     "gaussian-rows": "data.gaussian",
+    "feature-rows": "data.features",
     "baselines": "data.baselines",
     "cell": "cells.run",
     "measures": "study.measures",

@@ -73,6 +73,8 @@ SHARED = {
         Column("k", "k", plain),
         Column("dead_fraction", "Dead"),
         Column("loss_recovered", "Loss Recovered"),
+        Column("f1", "F1"),
+        Column("mcc", "MCC"),
         Column("dominates", dtype="boolean"),
         Column("overlap_lo", "L0 from"),
         Column("overlap_hi", "to"),

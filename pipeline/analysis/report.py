@@ -32,8 +32,9 @@ from pipeline.analysis.numbers import (
 from pipeline.analysis.page import Grid, grid, parts_of, template
 from pipeline.analysis.table import Table, tables_of
 from pipeline.analysis.tables.cells import CELLS, POINTS
-from pipeline.analysis.tables.comparison import COMPARISON
+from pipeline.analysis.tables.comparison import COMPARISON, KNOWN, read_off
 from pipeline.analysis.tables.ranking import RANKING
+from pipeline.study.metrics import TRUTH
 from pipeline.study.outputs import SCOPE
 from pipeline.study.scope import Scope
 from pipeline.study.settings import BLANK
@@ -50,7 +51,7 @@ TOPICS = {
     "Signs": "signs sign_rates",
     "Sweeps and training": "sweep cells sweeps curves latents",
     "Latents: steering and probes": "dial probing looks",
-    "Known features": "synthetic",
+    "Known features": "truth synthetic",
     "Tables of claims": "verdicts matrix",
     OTHERS: "",
 }
@@ -127,7 +128,10 @@ def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
         return Grid(title, table.loc[:, (table != "").any()])
     if RANKING in rows and (rows[RANKING]["of"] > 1).any():
         l0 = scope.matched_levels[0]
-        shown = "model hookpoint rank series r2 loss_recovered dead_fraction error_from rank_reason"
+        shown = (
+            "model hookpoint rank series r2 loss_recovered dead_fraction f1 mcc error_from "
+            "rank_reason"
+        )
         ranked = rows[RANKING].query("l0 == @l0")
         return grid(ranked, list(resolved([shown])), f"The sweeps at L0 = {l0:g}, the best first")
     shown = f"{SWEEP} lam k {METRICS} collapsed"
@@ -136,10 +140,10 @@ def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
 
 def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]:
     """A line of the answer, in words."""
-    r2, lost, dead = (
-        " / ".join(_at(row, l0, metric, side) for side in ("candidate", "baseline"))
-        for metric in ("r2", "loss_added", "dead_fraction")
-    )
+    both = {
+        metric: " / ".join(_at(row, l0, metric, side) for side in ("candidate", "baseline"))
+        for metric in read_off(scope)
+    }
     better = "no range of L0 in common"
     if not pd.isna(row["dominates"]):
         better = "neither at every L0"
@@ -153,12 +157,13 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
         **({"Recipe": recipe_name(row["recipe"])} if scope.several else {}),
         "Higher R2": better,
         "R2, first minus second": signed(ends[0] - ends[1]),
-        "R2": r2,
+        "R2": both["r2"],
+        **{KNOWN[name]: both[name] for name in TRUTH if name in both},
         "The first is higher at every L0": "one seed"
         if surely == BLANK
         else f"in {surely} of draws of seeds",
-        "Nats lost a token": lost,
-        "Dead": dead,
+        **({} if scope.truth else {"Nats lost a token": both["loss_added"]}),
+        "Dead": both["dead_fraction"],
         "H": f"{row['candidate_width']} / {row['baseline_width']}",
         "Why there is no R2": reason if pd.isna(ends).any() else "",
     }

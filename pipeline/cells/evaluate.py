@@ -14,15 +14,18 @@ from torch import Tensor
 
 from pipeline.cells.looks import read_autoencoder, rows_of
 from pipeline.data.baselines import Baselines, read_baselines
+from pipeline.data.features import drawn_again, read_features
 from pipeline.data.fetch import load_asset
 from pipeline.data.manifests import open_store, stored_hookpoints
 from pipeline.data.passes import LR_NOISE_GAP, SPLICED
 from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
-from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics
+from pipeline.study.metrics import SCHEMA_VERSION, TRUTH, CellMetrics
 from pipeline.study.specs import EvaluateSpec
 from sagsae import __version__ as sagsae_version
+from sagsae.activations.store import Store
+from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.gated import break_even_share
 from sagsae.evaluation.calibration import Histograms, activation_histograms
 from sagsae.evaluation.crossings import Crossing, crossed_losses
@@ -36,6 +39,7 @@ from sagsae.evaluation.metrics import (
     mean_minority_share,
     top,
 )
+from sagsae.synthetic.truth import judged
 from sagsae.training.history import jump_in
 
 
@@ -45,8 +49,8 @@ def evaluate_cell(
     train_info: dict[str, Any],
     weights: Path,
     heldout_manifest: Path,
-    baselines: Path,
-    asset: Path,
+    baselines: Path | None,
+    asset: Path | None,
     device: torch.device,
 ) -> tuple[dict[str, Any], bytes]:
     """Measure one cell.
@@ -60,8 +64,8 @@ def evaluate_cell(
             ``calibration``.
         weights: the autoencoder, written by ``Autoencoder.save``.
         heldout_manifest: manifest of the model's held-out store.
-        baselines: the model's baselines JSON.
-        asset: the model's asset.json.
+        baselines: the model's baselines JSON; None where there is no language model.
+        asset: the model's asset.json; None likewise.
         device: where to compute.
 
     Returns:
@@ -74,16 +78,21 @@ def evaluate_cell(
         EvaluationError: weights of another cell.
     """
     sae, place = read_autoencoder(weights, cell).to(device), cell.place
-    store, losses = open_store(heldout_manifest), read_baselines(baselines, place.predicts)
-    label, sources = f"evaluate {cell.path}", losses.sources
+    store, label = open_store(heldout_manifest), f"evaluate {cell.path}"
+    losses = None if baselines is None else read_baselines(baselines, place.predicts)
+    sources = losses.sources if losses else None
     groups = GroupSums(sources.of_rows(store), len(sources.names)) if sources else None
     sums = accumulate(sae, rows_of(store, place, device, label), groups)
     quality = ReconstructionMetrics.from_accumulators(sums)
     rows = rows_of(store, place, device, f"{label}, histograms")
     latents = save(_latent_tensors(quality, activation_histograms(sae, rows, sums.firings)))
-    model = load_asset(asset, losses.dtype, device)
-    source = stored_hookpoints(store, [place.reads])[place.reads]
-    crossing = Crossing(source, losses.ablations[place.predicts].hookpoint, sae)
+    if losses is None or asset is None:
+        language = _without_language(sae, store)
+    else:
+        model = load_asset(asset, losses.dtype, device)
+        source = stored_hookpoints(store, [place.reads])[place.reads]
+        crossing = Crossing(source, losses.ablations[place.predicts].hookpoint, sae)
+        language = _language_part(losses, groups, cell, crossing, model)
     made_from = {
         **train_info["made_from"],
         "evaluate": digest(spec),
@@ -105,12 +114,21 @@ def evaluate_cell(
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
         **_course_part(train_info["course"], quality.collapsed),
-        "linear_r2": losses.linear[place.name] if place.target else None,
-        **_language_part(losses, groups, cell, crossing, model),
+        **language,
         "training": train_info["training"],
         "made_from": made_from,
     }
     return CellMetrics.model_validate(metrics).model_dump(), latents
+
+
+def _without_language(sae: Autoencoder, store: Store) -> dict[str, Any]:
+    """How far an autoencoder has found the features that a store is made of, if these are known."""
+    absent = ("loss_recovered", "loss_recovered_mean", "ce_sae", "ce_clean", "ce_zero", "ce_mean")
+    part: dict[str, Any] = dict.fromkeys(absent) | {"ce_tokens": 0, "lr_noisy": False}
+    if (features := read_features(store)) is None:
+        return part
+    truth = asdict(judged(sae, features, drawn_again(store, features)))
+    return part | {name: truth[name] for name in TRUTH}
 
 
 def _course_part(course: dict[str, Any], collapsed: list[str]) -> dict[str, Any]:
@@ -139,6 +157,7 @@ def _language_part(
         mean=ablations.mean,
     )
     return {
+        "linear_r2": losses.linear[cell.place.name] if cell.place.target else None,
         **_losses(recovered),
         "lr_noisy": recovered.noisy(LR_NOISE_GAP),
         "kl": None if divergence is None else sum_counted(divergence, contexts).mean,

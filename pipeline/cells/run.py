@@ -34,9 +34,9 @@ def main(
     evaluate_spec: EvaluateSpec,
     train_manifest: Path,
     heldout_manifest: Path,
-    baselines: Path,
-    asset: Path,
     out: Path,
+    baselines: Path | None = None,
+    asset: Path | None = None,
     checkpoint_seconds: float = 300.0,
     device: Device = "auto",
 ) -> None:
@@ -47,9 +47,9 @@ def main(
         evaluate_spec: EvaluateSpec as JSON
         train_manifest: manifest of the training store
         heldout_manifest: manifest of the held-out store
-        baselines: baselines JSON of the model
-        asset: asset.json of the model
         out: metrics.json of the cell, to write
+        baselines: baselines JSON of the model; none where there is no language model
+        asset: asset.json of the model; none likewise
         checkpoint_seconds: seconds between two checkpoints (default: 300)
         device: where to compute; auto: a GPU where there is one
     """
@@ -58,7 +58,7 @@ def main(
     with (
         locked(state) as waited,
         locked(folder),
-        using(train_manifest, heldout_manifest, baselines, asset),
+        using(*filter(None, (train_manifest, heldout_manifest, baselines, asset))),
         tracked(train_spec) as tell,
     ):
         record, place = read_trained(state), device_of(device)

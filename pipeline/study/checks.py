@@ -18,13 +18,15 @@ from pipeline.study.probe import SOURCE
 from pipeline.study.recipes import home, training_of
 from pipeline.study.sections import ELSEWHERE, LARGEST_WIDTH, CellNameError, Section, faults_of
 from pipeline.study.sources import text_files
-from pipeline.study.study_config import LOOKS, StudyConfig
+from pipeline.study.study_config import LOOKS, NO_TEXT, StudyConfig
 from pipeline.study.training import DEFAULT_RECIPE, Training
 from sagsae.autoencoders.registry import VARIANTS, K, knobs
 from sagsae.training.recipe import SETTINGS, uses
 
 # Those of a model that names none of its own.
 STANDARD_HOOKPOINTS = ("mlp_in", "mlp_out", "mlp_added", "attn", "attn_added", "resid")
+# That of rows whose features are known.
+ROWS = ("rows",)
 
 Faults = Iterator[str]
 RELATIVE = "relative paths are of the folder in which you run"
@@ -55,10 +57,10 @@ def cross_faults(config: StudyConfig, sound: set[str], *, plan: bool) -> list[st
         plan: True if the study runs here: local text and models must be there.
     """
     checks = (
-        *(_hookpoint_faults, _name_faults, _block_faults, _row_faults, _recipe_faults),
-        *(_grid_recipe_faults, _idle_faults, _training_faults, _dial_faults, _look_faults),
-        *(_probe_faults, _browser_faults, _foreign_faults, _comparison_faults, _text_faults),
-        *((_absent_models, _absent_text) if plan else ()),
+        *(_hookpoint_faults, _language_faults, _name_faults, _block_faults, _row_faults),
+        *(_recipe_faults, _grid_recipe_faults, _idle_faults, _training_faults, _dial_faults),
+        *(_look_faults, _probe_faults, _browser_faults, _foreign_faults, _comparison_faults),
+        *((_text_faults, _absent_models, _absent_text) if plan else (_text_faults,)),
     )
     faults: list[str] = []
     for check in checks:
@@ -73,7 +75,7 @@ def cross_faults(config: StudyConfig, sound: set[str], *, plan: bool) -> list[st
 
 def _hookpoint_faults(config: Any) -> Faults:
     for i, model in enumerate(config.models):
-        known = model.hookpoints or STANDARD_HOOKPOINTS
+        known = ROWS if model.drawn else (model.hookpoints or STANDARD_HOOKPOINTS)
         sides = (name for hookpoint in config.hookpoints for name in hookpoint.split(ARROW))
         for name in dict.fromkeys(sides):
             if name not in known:
@@ -81,6 +83,19 @@ def _hookpoint_faults(config: Any) -> Faults:
                     f"models.{i}.hookpoints: no module path for hookpoint {name!r}; known are "
                     f"{', '.join(known)}"
                 )
+
+
+def _language_faults(config: Any) -> Faults:
+    """What needs a language model and has none, or the reverse."""
+    drawn = {model.name for model in config.models if model.drawn}
+    if config.text == NO_TEXT and len(drawn) < len(config.models):
+        yield "text: missing: say where the documents come from"
+    for i, model in enumerate(config.models):
+        if model.like in drawn:
+            yield f"models.{i}.like: {model.like} is no language model"
+    asked = [name for name in ("dial", "probe", "replaced", "browser") if getattr(config, name)]
+    if drawn and asked:
+        yield f"{', '.join(asked)}: {', '.join(sorted(drawn))} is no language model; leave out"
 
 
 def _name_faults(config: Any) -> Faults:

@@ -78,6 +78,8 @@ def read_by_tokens(study: Study, model: str, split: Split) -> dict[str, Any]:
 def read_by_dump(study: Study, model: str, split: Split) -> dict[str, Any]:
     """What the job of a store reads, or of rows that are drawn like those of another model."""
     known, expected = read_of(study, model), {"spec": study.stores[model, split]}
+    if study.models[model].drawn:
+        return read_by_none(study.manifest(model, split), expected)
     if like := study.models[model].like:
         other = read_of(study, like)
         paths = {"train": other["train"], "real": other[split]}
@@ -101,8 +103,9 @@ def read_by_baselines(study: Study, model: str) -> dict[str, Any]:
 def read_by_cell(study: Study, cell: Cell) -> dict[str, Any]:
     """What a cell's job reads: an autoencoder of another library on this machine, too."""
     known, foreign = read_of(study, cell.model), study.foreign.get(cell)
-    paths = {name: known[name] for name in ("asset", "train", "heldout", "baselines")}
-    file = study.metrics(cell)
+    names = ["train", "heldout"]
+    names += [] if study.models[cell.model].drawn else ["asset", "baselines"]
+    paths, file = {name: known[name] for name in names}, study.metrics(cell)
     found = inputs_of(file, is_made_for(file, study.cell_made_for(cell)), paths)
     return found | ({"source": foreign.local_files} if foreign and foreign.local_files else {})
 

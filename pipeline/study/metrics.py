@@ -23,8 +23,18 @@ Measure = TypeVar("Measure", bound=Section)
 
 # Version 1 had no ``schema_version``, version 2 no ``sources``. Version 3 named no software and
 # had no ``threshold_off``: a threshold that was off counted as a collapse. Version 4 had no ``kl``,
-# version 5 no ``jumped``, version 6 no ``linear_r2``.
-SCHEMA_VERSION = 7
+# version 5 no ``jumped``, version 6 no ``linear_r2``, version 7 no truth.
+SCHEMA_VERSION = 8
+# What is measured where the features are known -> its name in words.
+TRUTH = {
+    "f1": "F1",
+    "mcc": "MCC",
+    "uniqueness": "Uniqueness",
+    "shrinkage": "Shrinkage",
+    "true_l0": "True L0",
+}
+# A metric that cells of some kind alone have.
+_SOME_HAVE: Any = Field(default=None, exclude_if=lambda value: value is None)
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -144,8 +154,14 @@ class CellMetrics(Section):
     """Mean count of latents that are not zero, per token."""
     r2: Annotated[Finite, Field(le=1)]
     """1 - sse / sst."""
-    linear_r2: Finite | None = Field(default=None, exclude_if=lambda r2: r2 is None)
+    linear_r2: Finite | None = _SOME_HAVE
     """Of a transcoder, that of the best linear map of its place on the same rows."""
+    f1: Share | None = _SOME_HAVE
+    """Of latents as detectors of known features, see ``sagsae.judged``; so are the next four."""
+    mcc: Share | None = _SOME_HAVE
+    uniqueness: Share | None = _SOME_HAVE
+    shrinkage: NonNegative | None = _SOME_HAVE
+    true_l0: NonNegative | None = _SOME_HAVE
     sse: NonNegative
     sst: NonNegative
     dead_fraction: Share
@@ -156,12 +172,12 @@ class CellMetrics(Section):
     """(ce_zero - ce_sae) / (ce_zero - ce_clean); null where it is noise, see lr_noisy."""
     loss_recovered_mean: Finite | None
     """The same against mean ablation."""
-    ce_sae: NonNegative
-    ce_clean: NonNegative
-    ce_zero: NonNegative
-    ce_mean: NonNegative
-    """Cross entropies in nats per token."""
-    ce_tokens: Count
+    ce_sae: NonNegative | None = None
+    ce_clean: NonNegative | None = None
+    ce_zero: NonNegative | None = None
+    ce_mean: NonNegative | None = None
+    """Cross entropies in nats per token; null where there is no language model."""
+    ce_tokens: Natural = 0
     kl: Finite | None = None
     """Mean divergence of the model's own predictions from those with reconstructions, nats per
     token; null where the model's head is not linear, and in files before version 5."""
@@ -185,6 +201,13 @@ class CellMetrics(Section):
     that it gives, under ``calibration``. This is no collapse."""
     training: TrainingRecord
     made_from: MadeFrom
+
+    @property
+    def loss_added(self) -> float | None:
+        """Nats a token that the language model loses by reconstructions; None without one."""
+        if self.ce_sae is None or self.ce_clean is None:
+            return None
+        return self.ce_sae - self.ce_clean
 
     @model_validator(mode="before")
     @classmethod

@@ -19,7 +19,7 @@ from pipeline.study.sections import (
     Section,
     Width,
 )
-from pipeline.study.sources import ModelSource
+from pipeline.study.sources import FeatureRows, ModelSource
 
 
 class TappedModel(Section):
@@ -45,12 +45,6 @@ class TappedModel(Section):
     """A null: another model, of which all but the name is taken. The stores hold rows drawn from
     the Gaussian with mean and covariance of its training store. Losses are those of the other
     model, and say nothing of such rows."""
-
-    @model_validator(mode="after")
-    def _one_of_both(self) -> Self:
-        if (self.layer is None) == (not self.layers):
-            raise FieldFaults([("layer", "give exactly one of layer and layers")])
-        return self
 
     @property
     def depths(self) -> list[int]:
@@ -91,6 +85,19 @@ class Model(TappedModel):
     """Where the model comes from."""
     start_token: Literal["bos", "eos", "none"] = "bos"
     """Special token that every context begins with; its position is never trained on."""
+
+    @model_validator(mode="after")
+    def _layers_of_language_models(self) -> Self:
+        if self.drawn and (self.layer is not None or self.layers):
+            raise FieldFaults([("layer", "rows of known features have none: leave it out")])
+        if not self.drawn and (self.layer is None) == (not self.layers):
+            raise FieldFaults([("layer", "give exactly one of layer and layers")])
+        return self
+
+    @property
+    def drawn(self) -> FeatureRows | None:
+        """Where its rows come from that have known features; None of a language model."""
+        return self.source if isinstance(self.source, FeatureRows) else None
 
 
 def like_others(entries: Any) -> Any:

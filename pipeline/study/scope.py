@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import product
+from operator import not_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell, SweepKey
@@ -61,6 +62,8 @@ class Scope(BaseModel):
     """Paths of the cells that are not there yet, and that take no part."""
     with_synthetic: bool = False
     """Whether the synthetic protocols are part of the study, so that their claims are judged."""
+    truth: bool = Field(default=False, exclude_if=not_)
+    """Whether cells are judged by features that are known."""
     claims: str = ""
     """Names the claims that are judged; empty for none."""
     reference: str = ""

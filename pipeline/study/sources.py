@@ -17,6 +17,7 @@ from pipeline.study.sections import (
     FilePath,
     Name,
     Natural,
+    Number,
     Section,
     Sha256,
     Value,
@@ -102,6 +103,26 @@ class RandomModel(AnyModel):
     """Arguments of the Transformers configuration class."""
 
 
+class FeatureRows(Section):
+    """No language model: rows whose features are known, drawn as in SynthSAEBench
+    (arXiv 2602.14687). Their hookpoint is ``rows``."""
+
+    kind: Literal["features"]
+    features: Count
+    """N: how many there are. d_model of the model is the width of the rows."""
+    roots: Natural = 0
+    """Roots of a hierarchy: each has 4 children, three times, so 85 features. SynthSAEBench has 128
+    of 16,384 features."""
+    rank: Natural = 25
+    """Rank of the correlations between features; 0: they fire independently."""
+    opposites: Annotated[Number, Field(ge=0, le=1)] = 0.0
+    """Share of the features that have an opposite, which never fires with them."""
+    signed: bool = False
+    """Whether features fire with either sign."""
+    seed: Natural = 0
+    """Of features and rows."""
+
+
 class HubText(Section):
     """A dataset of the Hugging Face hub, streamed."""
 
@@ -157,7 +178,7 @@ class WheelText(WheelFile):
 
 
 ModelSource = Annotated[
-    WheelModel | HubModel | LocalModel | RandomModel, Field(discriminator="kind")
+    WheelModel | HubModel | LocalModel | RandomModel | FeatureRows, Field(discriminator="kind")
 ]
 
 

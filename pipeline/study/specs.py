@@ -18,7 +18,7 @@ from pipeline.study.grid import ForeignSource
 from pipeline.study.models import TappedModel
 from pipeline.study.outputs import Split
 from pipeline.study.sections import ABSENT, Spec
-from pipeline.study.sources import AnyText, ModelSource
+from pipeline.study.sources import AnyText, FeatureRows, ModelSource
 from pipeline.study.study_config import Evaluation, Packing, StoreRows
 from pipeline.study.training import Training
 from sagsae.training.recipe import SETTINGS, Recipe, uses
@@ -74,6 +74,8 @@ class DumpSpec(Spec):
     dump: StoreRows
     like: str = Field(default="", exclude_if=not_)
     """Of a model that is like another one, digest of the other one's training DumpSpec."""
+    source: FeatureRows | None = ABSENT
+    """Of rows whose features are known."""
 
 
 class BaselineSpec(Spec):
@@ -123,7 +125,7 @@ class EvaluateSpec(Spec):
 
     revision: int = 3
     baselines: str
-    """Digest of the BaselineSpec."""
+    """Digest of the BaselineSpec; empty where there is no language model."""
     evaluation: Evaluation
 
 

@@ -108,8 +108,16 @@ class Study(Outputs):
 
     @cached_property
     def losses(self) -> dict[str, str]:
-        """Digest of the specification of each model's baselines."""
-        return {model: digest(self.baseline_spec(model)) for model in self.models}
+        """Digest of the specification of each model's baselines; empty of known features."""
+        return {
+            name: "" if model.drawn else digest(self.baseline_spec(name))
+            for name, model in self.models.items()
+        }
+
+    @property
+    def language_models(self) -> list[str]:
+        """Names of the models that read text, and of those that are like one."""
+        return [name for name, model in self.models.items() if not model.drawn]
 
     @cached_property
     def sources(self) -> dict[str, ModelSource]:
@@ -151,8 +159,9 @@ class Study(Outputs):
             like=digest(self.dump_spec(tapped.like, "train")) if tapped.like else "",
             hookpoints=tapped.arrays(self.config.hookpoints),
             split=split,
-            tokens=digest(self.token_spec(model, split)),
-            calibration_tokens=digest(self.token_spec(model, "train")),
+            source=tapped.drawn,
+            tokens="" if tapped.drawn else digest(self.token_spec(model, split)),
+            calibration_tokens="" if tapped.drawn else digest(self.token_spec(model, "train")),
             rows=getattr(self.config.dump, f"{split}_rows"),
             seed=text.seed,
             context_length=text.context_length,
@@ -231,6 +240,7 @@ class Study(Outputs):
                 "made_for": self.compared.made_for | measured | {"synthetic": protocols},
                 "curves": [cell.path for cell in drawn_cells(self.cells, self.compared)],
                 "with_synthetic": synthetic.with_study,
+                "truth": any(model.drawn for model in self.config.models),
                 "claims": self.config.claims,
                 "reference": self.config.reference,
             }
@@ -274,8 +284,11 @@ class Study(Outputs):
         return {name: digest(spec) for name, spec in specs.items()}
 
     def export_spec(self, cell: Cell) -> ExportSpec:
-        """What the job that exports a cell depends on."""
+        """What the job that exports a cell depends on; raises CellNameError for rows of known
+        features, which no language model gives."""
         model = self.model_named(cell.model)
+        if model.drawn:
+            raise CellNameError(f"{cell.path}: has no language model, so SAELens cannot run it")
         return ExportSpec(
             cell=cell,
             model=model,

@@ -40,7 +40,14 @@ from pipeline.study.sections import (
     faults_of,
 )
 from pipeline.study.signs import Signs
-from pipeline.study.sources import AnyText, MixedText, NamedSource, TextSource, source_faults
+from pipeline.study.sources import (
+    AnyText,
+    MixedText,
+    NamedSource,
+    RandomText,
+    TextSource,
+    source_faults,
+)
 from pipeline.study.synthetic import Synthetic
 from pipeline.study.training import Training
 from sagsae.files import MAX_FILES, canonical_json, write_atomic
@@ -118,6 +125,10 @@ class Text(Packing):
         """Its sources, by their path in a configuration."""
         several = {f"text.sources.{i}.source": part.source for i, part in enumerate(self.sources)}
         return {"text.source": self.source} if self.source else several
+
+
+# That of a study of known features, which nothing reads.
+NO_TEXT = Text(source=RandomText(kind="random", documents=1))
 
 
 class StoreRows(Section):
@@ -202,13 +213,13 @@ class StudyConfig(Section):
     """Folder of a published study whose verdicts are shown beside this study's own claims. A
     relative path is of the checkout. Empty: none."""
     models: Annotated[list[Model], BeforeValidator(like_others), Field(min_length=1)]
-    """The language models."""
+    """The language models, or rows of known features in their place."""
     hookpoints: Annotated[list[ReadHookpoint], Field(min_length=1), *ONCE]
     """Hookpoints dumped from every model: mlp_in, mlp_out, mlp_added, attn, attn_added, resid, or
     names that the models define. With an arrow, as in ``mlp_in->mlp_added``: what transcoders read
     and what they predict."""
-    text: Text
-    """Documents, split and packing."""
+    text: Text = NO_TEXT
+    """Documents, split and packing. Rows of known features need none."""
     dump: Dump
     """Sizes and layout of the activation store."""
     grid: Annotated[list[GridEntry], Field(min_length=1)]

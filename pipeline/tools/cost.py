@@ -179,7 +179,7 @@ class Requests:
         study, rows = self.study, {}
         models = {cell.model for cell in study.cells}
         stages = {"activations": [self.dump(*store) for store in product(models, SPLITS)]}
-        stages |= {"baselines": list(map(self.baselines, models))}
+        stages |= {"baselines": list(map(self.baselines, models & {*study.language_models}))}
         stages |= {"cells": list(map(self.cell, study.cells))}
         stages |= {
             name: list(map(self.look, specs.values())) for name, specs in study.looks.items()
@@ -220,6 +220,8 @@ class Requests:
 
     def _passes(self, model: str) -> float:
         """Bytes of a language model and of the logits of a batch of contexts."""
+        if self.study.models[model].drawn:
+            return 0.0
         (blocks, block, head), shape = self._size(model), self.study.models[model]
         weights = (2 if shape.dtype == "bfloat16" else 4) * (blocks * block + head)
         return weights + SPLICED["cuda"] * self._length * head / shape.d_model * 6.0
@@ -227,6 +229,8 @@ class Requests:
     def _forward(self, model: str, blocks: int | None = None) -> float:
         """Operations per token of some blocks, attention over half a context on average, or of the
         whole model."""
+        if self.study.models[model].drawn:
+            return 0.0
         known, block, head = self._size(model)
         each = 2.0 * block + 2 * self._length * self.study.models[model].d_model
         return blocks * each if blocks else known * each + 2 * head

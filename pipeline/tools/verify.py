@@ -23,6 +23,7 @@ from pipeline.cells.looks import read_autoencoder
 from pipeline.cells.run import read_trained
 from pipeline.data.baselines import read_baselines
 from pipeline.data.documents import read_documents
+from pipeline.data.features import read_features
 from pipeline.data.manifests import open_store, recorded_store
 from pipeline.data.model_folders import check_model
 from pipeline.data.tokenise import open_tokens
@@ -79,18 +80,19 @@ class Verdict:
 
 def checks(study: Study) -> Iterator[Check]:
     """What there is to read, in the order in which it is to be mended."""
-    stores = list(product(study.models, outputs.SPLITS))
-    for model in study.models:
+    models = study.language_models
+    for model in models:
         made_for = study.asset_made_for(model)
         yield Check("models", Path(study.asset(model)), made_for, check_model)
-    yield Check("texts", Path(study.documents), made_from(study.text_spec()), read_documents)
-    for store in stores:
+    if models:
+        yield Check("texts", Path(study.documents), made_from(study.text_spec()), read_documents)
+    for store in product(models, outputs.SPLITS):
         made_for = made_from(study.token_spec(*store))
         yield Check("token stores", Path(study.tokens(*store)), made_for, open_tokens)
-    for store in stores:
+    for store in product(study.models, outputs.SPLITS):
         made_for = {"spec": study.stores[store]}
         yield Check("stores", Path(study.manifest(*store)), made_for, _read_store)
-    for model in study.models:
+    for model in models:
         made_for, read = {"baselines": study.losses[model]}, partial(_read_baselines, study, model)
         yield Check("baselines", Path(study.baselines(model)), made_for, read)
     for cell in dict.fromkeys([*study.cells, *_other_cells(study)]):
@@ -136,10 +138,10 @@ def _entry(record: Path) -> Path | None:
 
 
 def _read_store(manifest: Path) -> None:
-    """Every chunk, then that the manifest's rows are in the store."""
+    """Every chunk, then that the manifest's rows are in the store, and what they are made of."""
     if faults := verify_store(recorded_store(manifest, read_json(manifest))):
         raise ValueError("\n".join(faults))
-    open_store(manifest)
+    read_features(open_store(manifest))
 
 
 def _read_analysis(study: Study, report: Path) -> None:

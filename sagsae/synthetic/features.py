@@ -12,23 +12,24 @@ A row is ``sum_i a_i d_i + b`` over the features that fire in it. Which do is dr
 Rates fall with the rank r of a feature: from `MOST_OFTEN` to `LEAST_OFTEN` as r^-1/2. Those of
 children are raised, so that their rates after the steps are about these.
 
-Rows come in blocks that are a function of the seed and the block's number alone. So a stream of
-them is read from any point, and need not be stored.
+Rows come in blocks that are a function of seed, number and size alone. So a stream of them is read
+from any point, and need not be stored.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import NamedTuple, Self
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
+from safetensors.torch import load, save
 from torch import Tensor
 
 from sagsae.autoencoders.dictionary import sparse_product
 
-# Rows that are drawn together.
+# Rows that are drawn together if nothing else is said.
 BLOCK = 1024
 MOST_OFTEN, LEAST_OFTEN = 0.4, 5e-4
 # Children of a feature, and levels below the roots.
@@ -46,8 +47,8 @@ class Drawn(NamedTuple):
     """A block of rows.
 
     Attributes:
-        x: [BLOCK, d] float32.
-        sizes: [BLOCK, N] float32, how strongly each feature fires; zero where it does not. Negative
+        x: [rows, d] float32.
+        sizes: [rows, N] float32, how strongly each feature fires; zero where it does not. Negative
             sizes are of signed features.
     """
 
@@ -141,13 +142,25 @@ class KnownFeatures:
             signed=signed,
         )
 
+    def to_bytes(self) -> bytes:
+        """All of it, in the format of safetensors."""
+        return save({name: torch.as_tensor(value) for name, value in vars(self).items()})
+
+    @classmethod
+    def of_bytes(cls, content: bytes) -> Self:
+        """What `to_bytes` gave; raises ValueError or SafetensorError for anything else."""
+        read: dict[str, Any] = load(content)
+        if missing := {field.name for field in fields(cls)} ^ read.keys():
+            raise ValueError(f"no known features: {', '.join(sorted(missing))}")
+        return cls(**read | {name: read[name].item() for name in ("roots", "signed")})
+
     @property
     def d(self) -> int:
         """Width of the rows."""
         return self.directions.shape[1]
 
-    def block(self, seed: int, number: int) -> Drawn:
-        """A block of rows: the same for the same seed and number."""
+    def block(self, seed: int, number: int, rows: int = BLOCK) -> Drawn:
+        """A block of some rows: the same for the same seed, number and rows."""
         rng = np.random.default_rng([seed, number])
         count, rank = self.loadings.shape
 
@@ -158,8 +171,11 @@ class KnownFeatures:
             return torch.from_numpy(rng.random(tuple(shape), np.float32))
 
         rest = (1 - self.loadings.square().sum(1)).sqrt()
-        fires = normal(BLOCK, rank) @ self.loadings.T + normal(BLOCK, count) * rest
-        sizes = (self.mu + self.sigma * normal(BLOCK, count)).relu_() * (fires > self.thresholds)
+        fires = normal(rows, rank) @ self.loadings.T + normal(rows, count) * rest
+        row, feature = (fires > self.thresholds).nonzero(as_tuple=True)
+        sizes = torch.zeros(rows, count)
+        drawn = self.mu[feature] + self.sigma[feature] * normal(len(feature))
+        sizes[row, feature] = drawn.relu_()
         for parents, children in levels(self.roots):
             grown = (sizes[:, parents] / self.mu[parents]).repeat_interleave(BRANCHES, 1)
             of_parents = (sizes[:, children] * grown).unflatten(1, (-1, BRANCHES))

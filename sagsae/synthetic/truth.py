@@ -51,7 +51,7 @@ def judged(autoencoder: Autoencoder, features: KnownFeatures, blocks: Iterable[D
     """Judge an autoencoder by rows whose features are known.
 
     Args:
-        autoencoder: On the CPU.
+        autoencoder: On any device.
         features: What the rows are made of.
         blocks: Rows that it was not trained on.
 
@@ -60,12 +60,13 @@ def judged(autoencoder: Autoencoder, features: KnownFeatures, blocks: Iterable[D
     """
     W_dec, two_sided = autoencoder.W_dec.detach(), getattr(autoencoder, "two_sided", False)
     detectors = torch.cat([W_dec, -W_dec]) if two_sided else W_dec
-    cosine = _unit(detectors) @ _unit(features.directions).T
+    cosine = _unit(detectors) @ _unit(features.directions.to(W_dec.device)).T
     nearest = (cosine if two_sided or features.signed else cosine.abs()).argmax(1)
-    hits, fired, present = torch.zeros(3, len(detectors), dtype=torch.float64)
+    hits, fired, present = W_dec.new_zeros(3, len(detectors), dtype=torch.float64)
     rows, shrunk, active = 0, 0.0, 0
     with torch.inference_mode():
-        for x, sizes in blocks:
+        for drawn in blocks:
+            x, sizes = (part.to(W_dec.device) for part in drawn)
             z = autoencoder.encode(x)
             fires = torch.cat([z > 0, z < 0], 1) if two_sided else z != 0
             there = sizes[:, nearest] > 0
@@ -85,7 +86,7 @@ def judged(autoencoder: Autoencoder, features: KnownFeatures, blocks: Iterable[D
         f1=float(f1.mean()),
         precision=float(precision.mean()),
         recall=float(recall.mean()),
-        mcc=matched_cosine(W_dec, features.directions),
+        mcc=matched_cosine(W_dec, features.directions.to(W_dec.device)),
         uniqueness=len(nearest.unique()) / len(nearest),
         shrinkage=shrunk / rows,
         true_l0=active / rows,

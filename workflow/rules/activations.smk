@@ -7,6 +7,8 @@ MANIFEST = at("manifests/{model}-{split}.json")
 BASELINES = at("baselines/{model}.json")
 # Models whose rows are drawn, and whom they are like.
 LIKE = {name: model.like for name, model in study.models.items() if model.like}
+# Models whose rows have known features.
+DRAWN = [name for name, model in study.models.items() if model.drawn]
 
 
 rule dump:
@@ -58,7 +60,27 @@ rule gaussian_rows:
         " --out {output:q} --log {log:q}"
 
 
-ruleorder: gaussian_rows > dump
+rule feature_rows:
+    input:
+        unpack(lambda wildcards: read_by_dump(study, **wildcards)),
+    output:
+        MANIFEST,
+    log:
+        at("logs/dump/{model}-{split}.log"),
+    wildcard_constraints:
+        model="|".join(DRAWN) or "(?!)",
+    resources:
+        **requests.of("dump"),
+    params:
+        spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
+        cache=lambda wildcards: CACHE,
+        stores=lambda wildcards: study.run.stores,
+    shell:
+        "python -m pipeline feature-rows --spec {params.spec:q} --cache {params.cache:q}"
+        " --stores={params.stores:q} --out {output:q} --log {log:q}"
+
+
+ruleorder: feature_rows > gaussian_rows > dump
 
 
 rule baselines:

@@ -31,9 +31,15 @@ rule cell:
         checkpoint_seconds=setting(study.run.checkpoint_seconds),
         train=lambda wildcards: canonical(study.train_spec(asked_cell(wildcards))),
         evaluate=lambda wildcards: canonical(study.evaluate_spec(asked_cell(wildcards))),
+        language=lambda wildcards, input: [
+            word
+            for name in ("baselines", "asset")
+            if name in input.keys()
+            for word in (f"--{name}", input[name])
+        ],
     shell:
         LEASE + "python -m pipeline cell --train-spec {params.train:q}"
         " --evaluate-spec {params.evaluate:q} --train-manifest {input.train:q}"
-        " --heldout-manifest {input.heldout:q} --baselines {input.baselines:q} --asset {input.asset:q}"
+        " --heldout-manifest {input.heldout:q} {params.language:q}"
         " --checkpoint-seconds {params.checkpoint_seconds:q} --device {params.device:q}"
         " --out {output.metrics:q} --log {log:q}"

@@ -29,6 +29,7 @@ from pipeline.analysis.tables.sweeps import (
     with_se,
 )
 from pipeline.study.cell import SweepKey
+from pipeline.study.metrics import TRUTH
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.autoencoders.registry import equal_knobs_compare
 from sagsae.comparison.contrasts import contrast, shared_runs
@@ -41,6 +42,7 @@ SIDES = ("candidate", "baseline")
 QUESTION = ["recipe", "model", "hookpoint", *BOTH.split()]
 # What is read off at a matched L0 -> its name in words.
 MATCHED = SWEPT | {"loss_added": "Nats lost"}
+KNOWN = MATCHED | {name: TRUTH[name] for name in ("f1", "mcc")}
 # What does not depend on the matched L0 asked for.
 ANSWERS = (
     "candidate_seeds baseline_seeds overlap_lo overlap_hi overlap_reason dominates p_dominance "
@@ -50,11 +52,16 @@ ANSWERS = (
 GAP = "A gap is candidate minus baseline over the L0 that both reach; ± is one standard error."
 
 
-def matched_shown(spec: Scope, metrics: Mapping[str, str] = MATCHED) -> list[Column]:
+def read_off(spec: Scope) -> dict[str, str]:
+    """What comparisons read off at a matched L0; where features are known, how many were found."""
+    return KNOWN if spec.truth else MATCHED
+
+
+def matched_shown(spec: Scope, metrics: Mapping[str, str] | None = None) -> list[Column]:
     """Columns of each matched L0 that readers see: both sides, metric by metric, and why not."""
     columns = []
     for l0 in spec.matched_levels:
-        for metric, label in metrics.items():
+        for metric, label in (metrics or read_off(spec)).items():
             for side in SIDES:
                 name = matched_column(l0, metric, side)
                 columns.append(Column(name, f"{label} at {l0:g}, {side}"))
@@ -116,9 +123,11 @@ def comparison_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
             trained = {key for pair in pairs for key in pair if key.recipe == recipe}
             if not spec.several or not sweeps.keys().isdisjoint(trained):
                 levels = item.matched_l0
-                answered = (compared(sweeps, recipe, *pair, levels, MATCHED) for pair in pairs)
+                answered = (
+                    compared(sweeps, recipe, *pair, levels, read_off(spec)) for pair in pairs
+                )
                 rows += [{"comparison": number} | row for row in answered]
-    return pd.DataFrame(rows, columns=["comparison", *QUESTION, *answers(spec, MATCHED)])
+    return pd.DataFrame(rows, columns=["comparison", *QUESTION, *answers(spec, read_off(spec))])
 
 
 def compared(

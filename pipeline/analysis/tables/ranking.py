@@ -26,6 +26,7 @@ from pipeline.analysis.tables.sweeps import (
 )
 from pipeline.study.cell import SweepKey
 from pipeline.study.measures import Measures
+from pipeline.study.metrics import TRUTH
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
 from sagsae.comparison.ranking import mean_rank, pooled, read_at, standings
@@ -70,7 +71,8 @@ RANKING = Table(
     whole="rank best_rank worst_rank of sides seeds parameters",
     by=["recipe model hookpoint l0"],
     columns=[
-        "series rank of best_rank worst_rank r2 loss_recovered dead_fraction accuracy_1 absorption",
+        "series rank of best_rank worst_rank r2 loss_recovered dead_fraction f1 mcc uniqueness",
+        "accuracy_1 absorption",
         "parameters tokens_per_second error_from rank_reason collapsed",
     ],
     texts="home_recipe",
@@ -115,8 +117,9 @@ def ranking_table(
                 rows.append(row | {"recipe": recipe, "l0": l0, "series": names[key]})
             parts.append(_ranked(pd.DataFrame(rows)))
     table = pd.concat(parts, ignore_index=True)
+    truth = [name for name in TRUTH if name in table]
     probes = list(table.filter(regex="^accuracy_|^absorption$"))
-    return table[[*PLACE, *RANKED.split(), *probes, *COST]]
+    return table[[*PLACE, *RANKED.split(), *truth, *probes, *COST]]
 
 
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
@@ -169,6 +172,7 @@ def _of_sweep(key: SweepKey, sweep: Sweep, l0: float) -> dict[str, Any]:
         "home_recipe": key.recipe,
         "loss_recovered": _at(sweep, "loss_recovered", l0),
         "dead_fraction": _at(sweep, "dead_fraction", l0),
+        **{name: _at(sweep, name, l0) for name in TRUTH if name in values[0]},
         "parameters": values[0].get("parameters"),
         "tokens_per_second": pd.Series(speeds, dtype=float).mean(),
         "collapsed": "; ".join(collapses(sweep).values()),

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.analysis.numbers import sweep_label, variant_label
 from pipeline.study.cell import Cell, SweepKey
-from pipeline.study.metrics import CellMetrics
+from pipeline.study.metrics import TRUTH, CellMetrics
 from pipeline.study.places import Place
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.comparison.sweeps import Estimate, Sweep
@@ -26,7 +26,8 @@ def sweeps_of(metrics: Metrics) -> dict[SweepKey, Sweep]:
         asdict(cell)
         | {"l0": metrics[cell].l0, "collapsed": ", ".join(metrics[cell].collapsed)}
         | {name: getattr(metrics[cell], name) for name in SWEPT}
-        | {"loss_added": metrics[cell].ce_sae - metrics[cell].ce_clean}
+        | {"loss_added": metrics[cell].loss_added}
+        | {name: getattr(metrics[cell], name) for name in TRUTH if metrics[cell].f1 is not None}
         for cell in sorted(metrics)
     )
     return sweeps_in(cells.astype(dict.fromkeys(SWEPT, float)))

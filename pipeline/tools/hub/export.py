@@ -57,7 +57,8 @@ def _described(source: Any, revision: str) -> TextSource:
 
 def repository(spec: ExportSpec) -> str:
     """The language model's repository on the hub; empty where it is another one, or a null."""
-    source, null = spec.source, spec.source.randomise or spec.model.like
+    source = spec.source
+    null = spec.model.like or (source.kind == "hub" and source.randomise)
     return source.repo if source.kind == "hub" and not null else ""
 
 
