@@ -86,12 +86,14 @@ def rank_correlation(x: Floats, y: Floats) -> Interval:
     Args:
         x, y: [n] float64 without NaN.
 
-    All is None for fewer than `LEAST_POINTS` points, or where x or y is constant.
+    All is None for fewer than `LEAST_POINTS` points, or where x or y is constant; the ends are None
+    where all ranks agree.
     """
     if len(x) < LEAST_POINTS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return Interval(value=None)
     value = float(stats.spearmanr(x, y).statistic)
+    if abs(value) > 1 - 1e-12:
+        return Interval(value=value)
     room = stats.norm.ppf(UPPER) * math.sqrt((1 + value**2 / 2) / (len(x) - 3))
-    middle = np.arctanh(np.clip(value, -1 + 1e-12, 1 - 1e-12))
-    low, high = np.tanh([middle - room, middle + room])
+    low, high = np.tanh([math.atanh(value) - room, math.atanh(value) + room])
     return Interval(value=value, low=float(low), high=float(high))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pandas as pd
 
 from pipeline.analysis.figure import figure, once
 from pipeline.analysis.figures import mpl, plot
 from pipeline.analysis.figures.shown import LINES, Drawn, Look, Shown, look_of
-from pipeline.analysis.numbers import LOOKS
+from pipeline.analysis.numbers import LOOKS, OTHER_COLOURS
 from pipeline.analysis.tables.ranking import RANKING
 from pipeline.analysis.tables.sides import SIGN_RATES
 from sagsae.autoencoders.registry import sides, stem
@@ -60,16 +62,59 @@ def figure_sign_rates(shown: Shown) -> Drawn:
     return drawing, rows[[*PLACE, *names, "rate_low", "rate_high", "seeds"]]
 
 
+@figure([SIGN_RATES], when=WITH_RATES)
+def figure_rate_widths(shown: Shown) -> Drawn:
+    """What a sign is worth, by width.
+
+    A line shows the rate at one place against the two-sided width, with 95 % intervals, at the
+    study's first L0. At 1 the sign is worth nothing; a triangle is a bound.
+    """
+    table, first = shown.table(SIGN_RATES), shown.spec.matched_levels[0]
+    kept = (table["recipe"] == shown.recipe) & (table["measure"] == "r2") & (table["l0"] == first)
+    rows = table[kept].assign(place=lambda rows: rows["model"] + ", " + rows["hookpoint"])
+    families = [name for name in LOOKS if name in set(rows["family"])]
+    looks = product(LINES, OTHER_COLOURS)
+    styles = {
+        place: look_of(colour, "o", line)
+        for place, (line, colour) in zip(rows["place"].unique(), looks, strict=False)
+    }
+    size = max(3.5, 2.6 * len(families)), 2.4 + 0.19 * len(styles)
+    drawing, (panels,) = plot.canvas(size, 1, max(1, len(families)), sharey=True)
+    plot.legend_below(drawing, plot.legend_of(styles))
+    for panel, family in zip(panels, families, strict=False):
+        for place, style in styles.items():
+            line = rows[(rows["family"] == family) & (rows["place"] == place)].sort_values("width")
+            panel.plot(line["multiple"], line["rate"], **style | {"marker": ""})
+            _marks(panel, line, line["multiple"], style)
+        panel.axhline(1, color="black", lw=0.8, zorder=1)
+        panel.set_title(LOOKS[family].label)
+        panel.set_xlabel("Two-sided width, in multiples of d")
+        panel.set_xscale("log", base=2)
+        panel.set_yscale("log", base=2)
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
+        plot.grid(panel)
+    panels[0].set_ylabel("Rate")
+    names = ["family", "variant", "width", "multiple", "l0", "rate", "bound"]
+    return drawing, rows[[*PLACE, *names, "rate_low", "rate_high", "seeds"]]
+
+
 def _points(panel: mpl.axes.Axes, rows: pd.DataFrame, style: Look, shift: float) -> None:
     """The rates of one family at one width, a line through those of one epoch."""
     once = rows[rows["epochs"] <= 1]
     panel.plot(once["tokens"] * shift, once["rate"], **style | {"marker": ""})
-    for (bound, again), here in rows.groupby(["bound", rows["epochs"] > 1]):
-        marks: Look = {"marker": BOUNDS[str(bound)], "ls": ""}
-        marks |= {"mfc": "none", "ms": 7} if again else {}
+    for again, here in rows.groupby(rows["epochs"] > 1):
+        rings: Look = {"mfc": "none", "ms": 7} if again else {}
+        _marks(panel, here, here["tokens"] * shift, style | rings)
+
+
+def _marks(panel: mpl.axes.Axes, rows: pd.DataFrame, x: pd.Series, style: Look) -> None:
+    """Rates with their intervals; those that are bounds have markers of their own."""
+    for bound, here in rows.groupby("bound"):
         low, high = (here[end].fillna(here["rate"]) for end in ("rate_low", "rate_high"))
         error = np.array([here["rate"] - low, high - here["rate"]])
-        panel.errorbar(here["tokens"] * shift, here["rate"], error, capsize=1.5, **style | marks)
+        marks = style | {"marker": BOUNDS[str(bound)], "ls": ""}
+        panel.errorbar(x[here.index], here["rate"], error, capsize=1.5, **marks)
 
 
 def with_data(rows: pd.DataFrame, levels: dict[str, dict[str, str]]) -> pd.DataFrame:

@@ -96,7 +96,7 @@ TWO_SIDES = Table(
     "sides",
     "Two sides at half the width",
     reads="A difference is two sides minus one; a row without a model is over all pairs. An "
-    "interval holds 95 % of draws of seeds; one seed has none.",
+    "interval is that of Student's t over seeds, 95 %; one seed has none.",
     header="family series variant recipe model hookpoint width baseline_width l0 r2_difference "
     "r2_difference_low r2_difference_high equal_within loss_recovered_difference dead_candidate "
     "dead_baseline min_gap min_gap_l0 mean_gap outcome l0_reason pairs positive sign_p sign_p_holm",
@@ -131,8 +131,7 @@ def side_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> li
     Columns:
         width, baseline_width: H of two sides, and of one side
         r2_difference, loss_recovered_difference: two sides minus one at this L0
-        r2_difference_low, r2_difference_high: the 95 % interval over seeds, drawn within pairs;
-            empty with one seed
+        r2_difference_low, r2_difference_high: the 95 % interval over seeds; empty with one seed
         equal_within: the smaller of 0.01 and 0.025 of R2 that holds the interval; empty where
             neither does
         dead_candidate, dead_baseline: dead latents of two sides, and of one side
@@ -237,7 +236,7 @@ SIGN_RATES = Table(
     "sign_rates",
     "What a sign is worth in width",
     reads="Rate: the width at which one side does as well as two, over the width of two. An "
-    "interval holds 95 % of draws of seeds; an empty end lies beyond the widths trained.",
+    "interval is that of Student's t over seeds, 95 %; an empty end lies beyond the widths trained.",
     header="family variant recipe l0 measure model hookpoint width multiple seeds value one_sided "
     "difference difference_low difference_high equal_within rate rate_low rate_high bound widths",
     by=["recipe l0 family measure"],

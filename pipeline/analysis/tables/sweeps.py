@@ -30,7 +30,7 @@ def sweeps_of(metrics: Metrics) -> dict[SweepKey, Sweep]:
         | {name: getattr(metrics[cell], name) for name in TRUTH if metrics[cell].f1 is not None}
         for cell in sorted(metrics)
     )
-    return sweeps_in(cells.astype(dict.fromkeys(SWEPT, float)))
+    return sweeps_in(cells.astype(dict.fromkeys((*SWEPT, "loss_added"), float)))
 
 
 def sweeps_in(cells: pd.DataFrame) -> dict[SweepKey, Sweep]:

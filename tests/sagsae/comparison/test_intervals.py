@@ -61,7 +61,9 @@ def test_rank_correlations_are_covered(n):
 
 def test_too_few_points_and_constants_have_no_correlation():
     assert rank_correlation(np.arange(4.0), np.arange(4.0)).value is None
-    assert rank_correlation(np.zeros(9), np.arange(9.0)).low is None
+    assert rank_correlation(np.zeros(9), np.arange(9.0)).value is None
+    agreed = rank_correlation(np.arange(9.0), np.arange(9.0) ** 2)
+    assert (agreed.value, agreed.low) == (pytest.approx(1), None)
 
 
 def test_differences_have_the_interval_of_their_seeds():

@@ -249,6 +249,31 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
             np.testing.assert_allclose(line.get_ydata(), own["rate"])
 
 
+def rate_widths(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
+    """Each rate with its ends at its width, in the colour of its place, marked as a bound is."""
+    table = study.table("sign_rates", recipe)
+    table = table[(table["measure"] == "r2") & (table["l0"] == study.level)]
+    table = table.assign(label=table["model"] + ", " + table["hookpoint"])
+    labels = artists.legend(figure, ("color",))
+    marks = {"^": "above", "v": "below", "o": ""}
+    assert [panel.get_title() for panel in figure.axes] == ["Gated", "BatchTopK"]
+    for panel in figure.axes:
+        here = table[table["family"].map(lambda name: LOOKS[name].label) == panel.get_title()]
+        drawn = [
+            (labels[artists.look(line, ("color",))], marks[line.get_marker()], x, y, low, high)
+            for container in panel.containers
+            for line in container.lines[:1]
+            for x, y, _, low, high in artists.of_errorbar(container)
+        ]
+        below = here["rate"] - here["rate_low"].fillna(here["rate"])
+        here = here.assign(below=below, above=here["rate_high"].fillna(here["rate"]) - here["rate"])
+        names = ["label", "bound", "multiple", "rate", "below", "above"]
+        asked = here[names].itertuples(index=False, name=None)
+        for one, other in zip(sorted(drawn), sorted(asked), strict=True):
+            assert one[:2] == other[:2]
+            np.testing.assert_allclose(one[2:], other[2:], rtol=1e-9, atol=1e-12)
+
+
 def dial(measure: str) -> Callable[[Figure, Study, str, bool], None]:
     """A thin line per direction, a thick one for their median."""
 
