@@ -9,7 +9,6 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from docs.tables import PAGES, columns_of, renewed
 from pipeline.analysis.csv_files import read_table
@@ -29,6 +28,7 @@ from tests.helpers.committed import (
 )
 
 FAMILIES = {"batchtopk": "absbatchtopk", "gated": "sagsae_tied"}
+RECIPES = ("once-05m", "tuned")
 PLACES = [(model, place) for model in D_MODEL for place in ("mlp_out", "attn", "resid")]
 
 
@@ -40,7 +40,9 @@ def test_the_tables_of_a_page_are_made_from_what_is_committed(page):
 def test_the_columns_that_are_explained_are_there():
     explained = 0
     for table in all_tables():
-        kept = (ROOT / "results/reference").glob(f"*/{table.path}")
+        kept = list((ROOT / "results/reference").glob(f"*/{table.path}"))
+        if not kept:  # no published study has it
+            continue
         there = {column for file in kept for column in read_table(file)}
         for names, _ in columns_of(table):
             explained += 1
@@ -107,23 +109,16 @@ def test_equal_compute():
     ]
 
 
-def test_intervals_are_too_short(monkeypatch):
-    """The rate's interval, simulated where truth and spread are those that were measured."""
-    places = pairs("mlp_out", "resid")
-    wider = [
-        student(times, "tuned", **place) / bootstrapped(times, "tuned", **place)
-        for place in places
-        for times in (1, 2, 4)
-    ]
-    monkeypatch.setattr(sign_rates, "DRAWS", 400)
-    rng = np.random.default_rng(0)
+def test_intervals_hold_the_rate():
+    """Simulated where truth and spread are those that were measured."""
+    places, rng = pairs("mlp_out", "resid"), np.random.default_rng(0)
     covered = [
         100 * np.mean([hit for place in places for hit in simulated(n, rng, **place)])
         for n in (3, 2)
     ]
-    nominal, *shares, ratio = told("In brackets is the 95 %", 3)
-    assert (nominal, ratio) == ("95", f"{np.median(wider):.1f}")
-    assert [float(x) for x in shares] == pytest.approx(covered, abs=3)
+    nominal, *shares = told("In brackets is the 95 %", 2)
+    assert nominal == "95"
+    assert [float(x) for x in shares] == pytest.approx(covered, abs=1)
 
 
 def simulated(n: int, rng: np.random.Generator, **place: str) -> list[bool]:
@@ -140,38 +135,14 @@ def simulated(n: int, rng: np.random.Generator, **place: str) -> list[bool]:
     return found
 
 
-def bootstrapped(times: int, recipe: str, **place: str) -> float:
-    """Width of the rate's interval."""
-    two, *one = arms(times, recipe, **place)
-    found = sign_rates.sign_rate(dict(zip((1, 2, 4, 8), one, strict=True)), two, times)
-    assert found.low is not None
-    assert found.high is not None
-    return found.high - found.low
-
-
-def student(times: int, recipe: str, **place: str) -> float:
-    """Width of the rate's interval by Student's t, errors of means carried by its slopes."""
-    known = arms(times, recipe, **place)
-    means, variance = np.array([x.mean() for x in known]), 0.0
-    for i, values in enumerate(known):
-        step = np.eye(len(known))[i] * 1e-7
-        slope = (worth(means + step, times) - worth(means - step, times)) / 2e-7
-        variance += slope**2 * values.var(ddof=1) / values.size
-    return 2 * float(stats.t.ppf(0.975, known[0].size - 1)) * variance**0.5
-
-
 def test_where_the_intervals_of_few_and_of_more_tokens_meet():
-    assert told("By Student's t they meet at") == ["2"]
-    meet = []
-    for times in (1, 2, 4):
-        (gemma, _) = pairs("mlp_out")
-        few, more = (
-            (worth([x.mean() for x in arms(times, recipe, **gemma)], times), recipe)
-            for recipe in ("once-05m", "tuned")
-        )
-        apart = sum(student(times, recipe, **gemma) for _, recipe in (few, more)) / 2
-        meet.append(few[0] - more[0] < apart)
-    assert meet == [False, True, True]
+    rates = read_table(ROOT / "results/reference/sign/tables/sign_rates.csv")
+    asked = "family == 'batchtopk' and measure == 'r2' and hookpoint == 'mlp_out' and l0 == 65"
+    gemma = rates.query(f"{asked} and model.str.startswith('gemma')", engine="python")
+    few, more = (gemma[gemma["recipe"] == recipe].set_index("multiple") for recipe in RECIPES)
+    assert (few["rate"] > more["rate"]).all()
+    meet = few.index[few["rate_low"] <= more["rate_high"]]
+    assert [f"{times:g}" for times in meet] == told("From 0.5 M to")[-2:]
 
 
 def test_probes():
