@@ -236,7 +236,7 @@ SIGN_RATES = Table(
     "sign_rates",
     "What a sign is worth in width",
     reads="Rate: the width at which one side does as well as two, over the width of two. An "
-    "interval is that of Student's t over seeds, 95 %; an empty end lies beyond the widths trained.",
+    "interval is of Student's t over seeds, 95 %; an empty end lies beyond the widths trained.",
     header="family variant recipe l0 measure model hookpoint width multiple seeds value one_sided "
     "difference difference_low difference_high equal_within rate rate_low rate_high bound widths",
     by=["recipe l0 family measure"],
