@@ -4,5 +4,5 @@
 ORDER = (
     "cells points comparison contrasts latents parameters calibration sources comparison_by_source "
     "effects main_effects dial dial_curves probing absorption consistency poles starts ranking "
-    "ranking_summary dominance sides sign_rates visible"
+    "ranking_summary dominance sides sign_rates visible scaling predictions"
 )

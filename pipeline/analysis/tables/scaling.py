@@ -1,0 +1,169 @@
+"""scaling.csv: the law by which the error falls with width, L0 and training, and how well it
+predicts what it was not fitted to; predictions.csv: what it says of twice the width or training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.table import Source, Table
+from pipeline.analysis.tables.cells import CELLS
+from pipeline.study.measures import Measures
+from pipeline.study.scope import Scope
+from sagsae.comparison.scaling import ScalingLaw, ScalingPoints, scaling
+
+# Factors in which recipes of one law may differ: those of the length of training.
+LENGTH = ("tokens", "unique_rows", "lr_warmup_steps", "lambda_warmup_steps")
+SWEPT_BY = ["recipes", "model", "hookpoint", "variant"]
+# What is held out -> the column of cells of which the largest value is left out.
+HELD_OUT = {"widest": "width", "longest": "tokens"}
+# Widths or budgets that a law needs.
+LEAST = 3
+Groups = Mapping[tuple[str, ...], pd.DataFrame]
+
+
+def alike(scope: Scope) -> dict[str, str]:
+    """Recipe -> the names of all that differ from it in the length of training alone."""
+    rest = {
+        name: tuple(
+            sorted((k, v) for k, v in scope.levels.get(name, {}).items() if k not in LENGTH)
+        )
+        for name in scope.trained
+    }
+    return {
+        name: " ".join(other or "default" for other in rest if rest[other] == rest[name])
+        for name in rest
+    }
+
+
+def has_laws(scope: Scope) -> bool:
+    """Whether some variant has three widths or three lengths of training at some place."""
+    groups, seen = alike(scope), dict[tuple[str, ...], list[set[Any]]]()
+    for cell in scope.grid:
+        key = groups.get(cell.recipe, ""), cell.model, cell.hookpoint, cell.variant
+        widths, recipes = seen.setdefault(key, [set(), set()])
+        widths.add(cell.width)
+        recipes.add(scope.levels.get(cell.recipe, {}).get("tokens", ""))
+    return any(max(map(len, known)) >= LEAST for known in seen.values())
+
+
+def _groups(known: Measures, root: Path) -> dict[str, Any]:
+    """``groups``: the sound cells of each group of recipes, place and variant; ``scope``."""
+    cells, scope = read_table(root / CELLS.path), known.scope
+    cells = cells.assign(recipes=cells["recipe"].map(alike(scope)), tokens=cells["training_tokens"])
+    sound = cells[(cells["collapsed"] == "") & (cells["r2"] < 1)]
+    enough = {
+        key: rows
+        for key, rows in sound.groupby(SWEPT_BY, sort=True)
+        if max(rows["width"].nunique(), rows["tokens"].nunique()) >= LEAST
+    }
+    return {"groups": enough, "scope": scope}
+
+
+SOURCE = Source("scaling", _groups, has_laws, tables=(CELLS,))
+SCALING = Table(
+    "scaling",
+    "The law of width and training",
+    reads="1 - R2 = exp(a + b_n ln n + b_k ln k + g ln n ln k) + exp(z + e ln k) + "
+    "exp(t - tau ln T), of width n, L0 k and tokens T over their geometric means. Errors are of "
+    "1 - R2, as a share. Held out: a law of all other cells predicts the widest, or the longest.",
+    header="recipes model hookpoint variant cells widths budgets a b_n b_k g z e t tau fit_error "
+    "widest_error longest_error",
+    by=["recipes"],
+    columns=["model hookpoint variant cells widths budgets fit_error widest_error longest_error"],
+    texts="recipes",
+)
+PREDICTIONS = Table(
+    "predictions",
+    "What the law says of twice the width or training",
+    reads="R2 at the study's first L0 for what was not trained, by a law fitted to all cells.",
+    header="recipes model hookpoint variant kind width tokens l0 r2",
+    by=["recipes"],
+    columns=["model hookpoint variant kind width tokens r2"],
+    texts="recipes",
+)
+
+
+def points_of(cells: pd.DataFrame) -> ScalingPoints:
+    """The cells as a law takes them."""
+    columns = {"width": cells["width"], "l0": cells["l0"], "tokens": cells["tokens"]}
+    columns["error"] = 1 - cells["r2"]
+    return ScalingPoints(**{name: values.to_numpy(float) for name, values in columns.items()})
+
+
+def law_of(cells: pd.DataFrame) -> ScalingLaw | None:
+    """The law of some cells; None where there are too few."""
+    try:
+        return scaling(points_of(cells))
+    except ValueError:
+        return None
+
+
+def _held_out(cells: pd.DataFrame, column: str) -> float | None:
+    """Mean error of the prediction of the largest width or budget by a law of all other cells."""
+    held = cells[column] == cells[column].max()
+    law = law_of(cells[~held])
+    if law is None or column not in _told(law):
+        return None
+    points = points_of(cells[held])
+    return float((law.error(points) / points.error - 1).mean())
+
+
+def _told(law: ScalingLaw) -> set[str]:
+    """Whether a law knows width, tokens or both."""
+    return {name for name, term in (("width", "b_n"), ("tokens", "tau")) if term in law.terms}
+
+
+@SCALING.made_from(SOURCE)
+def scaling_table(groups: Groups) -> Iterator[dict[str, Any]]:
+    """One row per (group of recipes, model, hookpoint, variant).
+
+    Columns:
+        recipes: those that differ in the length of training alone
+        cells, widths, budgets: how many the law is fitted to
+        a, b_n, b_k, g, z, e, t, tau: its parameters, see ``sagsae.scaling``; empty for a term that
+            the grid does not tell apart
+        fit_error: median size of the error of 1 - R2, as a share, over the cells of the fit
+        widest_error, longest_error: mean error of the prediction of the widest cells, or of those
+            trained longest, by a law of all others; empty where the others give no such law
+    """
+    for key, cells in groups.items():
+        if (law := law_of(cells)) is None:
+            continue
+        points = points_of(cells)
+        row = dict(zip(SWEPT_BY, key, strict=True)) | law.terms
+        row |= {"cells": len(cells), "widths": cells["width"].nunique()}
+        row |= {"budgets": cells["tokens"].nunique()}
+        row["fit_error"] = float(np.median(abs(law.error(points) / points.error - 1)))
+        yield row | {f"{k}_error": _held_out(cells, name) for k, name in HELD_OUT.items()}
+
+
+@PREDICTIONS.made_from(SOURCE)
+def prediction_table(groups: Groups, scope: Scope) -> Iterator[dict[str, Any]]:
+    """One row per (group of recipes, model, hookpoint, variant) and what was not trained.
+
+    Columns:
+        kind: wider: twice the widest, at the budget of most cells; longer: each width, at twice
+            the longest training
+        r2: predicted at this L0
+    """
+    l0 = scope.matched_levels[0]
+    for key, cells in groups.items():
+        if (law := law_of(cells)) is None:
+            continue
+        usual = int(cells["tokens"].mode().iloc[0])
+        asked = [("wider", 2 * cells["width"].max(), usual)] if "width" in _told(law) else []
+        if "tokens" in _told(law):
+            longest = 2 * cells["tokens"].max()
+            asked += [("longer", width, longest) for width in sorted(cells["width"].unique())]
+        for kind, width, tokens in asked:
+            one = {"width": [width], "l0": [l0], "tokens": [tokens], "r2": [0.0]}
+            at = points_of(pd.DataFrame(one))
+            row = dict(zip(SWEPT_BY, key, strict=True)) | {"kind": kind, "width": width}
+            yield row | {"tokens": tokens, "l0": l0, "r2": 1 - float(law.error(at)[0])}

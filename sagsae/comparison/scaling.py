@@ -1,0 +1,131 @@
+"""How the error falls with width, L0 and training: the law of Gao et al. (arXiv 2406.04093).
+
+The share of variance that is not explained, L = 1 - R2, at width n, L0 k and T training tokens is
+
+    L = exp(a + b_n ln n + b_k ln k + g ln n ln k) + exp(z + e ln k) + exp(t - tau ln T)
+
+A grid that does not tell a term from the others gets a law without the term: b_k, g and e need two
+L0, the last term needs three budgets, and b_n and z need three widths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from sagsae.comparison.sweeps import Floats
+
+STARTS = 8
+# In ln L, from which a residual counts linearly: Huber's loss.
+HUBER = 0.02
+# Where a fit ends.
+EXACT = {"ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-12, "max_nfev": 2000}
+# L0 that differ by less than this factor are one.
+SAME_L0 = 1.15
+# Fewer points than this for each parameter are no fit.
+LEAST_PER_PARAMETER = 1.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingPoints:
+    """What a law is fitted to, or predicts: arrays [n] float64 of equal length.
+
+    Attributes:
+        width: H.
+        l0: Mean number of active latents.
+        tokens: Training tokens.
+        error: 1 - R2; not read where it is to be predicted.
+    """
+
+    width: Floats
+    l0: Floats
+    tokens: Floats
+    error: Floats
+
+    def __getitem__(self, chosen: Floats) -> ScalingPoints:
+        """Some of them, by a boolean mask or by indices."""
+        return ScalingPoints(**{name: values[chosen] for name, values in vars(self).items()})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalingLaw:
+    """A fitted law; see the head of this module.
+
+    Attributes:
+        terms: Parameters that the grid tells apart, by name. Logarithms are of values over
+            ``reference``.
+        reference: Geometric means of width, L0 and tokens of the points.
+    """
+
+    terms: dict[str, float]
+    reference: dict[str, float]
+
+    def error(self, points: ScalingPoints) -> Floats:
+        """1 - R2 at some points, [n]."""
+        logs = {name: np.log(getattr(points, name) / at) for name, at in self.reference.items()}
+        return np.exp(_log_error(self.terms, logs))
+
+
+def scaling(points: ScalingPoints) -> ScalingLaw:
+    """Fit a law.
+
+    Args:
+        points: Cells, or means over seeds.
+
+    Raises:
+        ValueError: fewer than three widths and fewer than three budgets, too few points for the
+            parameters, or an error that is not above zero.
+    """
+    names = terms_of(points)
+    if not names:
+        raise ValueError("a law needs three widths or three budgets of training tokens")
+    if len(points.error) < LEAST_PER_PARAMETER * len(names) or not (points.error > 0).all():
+        raise ValueError(
+            f"{len(points.error)} points for {len(names)} parameters, all with an error above "
+            "zero: give more points"
+        )
+    reference = {
+        name: float(np.exp(np.log(getattr(points, name)).mean()))
+        for name in ("width", "l0", "tokens")
+    }
+    logs = {name: np.log(getattr(points, name) / at) for name, at in reference.items()}
+    wanted, rng = np.log(points.error), np.random.default_rng(0)
+
+    def residuals(values: Floats) -> Floats:
+        return _log_error(dict(zip(names, values, strict=True)), logs) - wanted
+
+    fits = []
+    for _ in range(STARTS):
+        start = rng.normal(0, 0.5, len(names))
+        start[[name in ("a", "z", "t") for name in names]] += wanted.mean() - 1
+        fits.append(least_squares(residuals, start, loss="huber", f_scale=HUBER, **EXACT))
+    best = min(fits, key=lambda fit: float(fit.cost))
+    return ScalingLaw(terms=dict(zip(names, map(float, best.x), strict=True)), reference=reference)
+
+
+def terms_of(points: ScalingPoints) -> list[str]:
+    """Names of the parameters that a grid tells apart; none for fewer than three widths and three
+    budgets."""
+    widths, budgets = (len(np.unique(values)) for values in (points.width, points.tokens))
+    l0 = np.sort(points.l0)
+    levels = 1 + int((l0[1:] / l0[:-1] > SAME_L0).sum())
+    names = ["a"] if max(widths, budgets) > 2 else []
+    if widths > 2:
+        names += ["b_n", "z"]
+    if names and levels > 1:
+        names += ["b_k", "e"] if widths > 2 else ["b_k"]
+        names += ["g"] if widths > 2 else []
+    return names + (["t", "tau"] if budgets > 2 else [])
+
+
+def _log_error(terms: dict[str, float], logs: dict[str, Floats]) -> Floats:
+    """ln L."""
+    known = dict.fromkeys(("b_n", "b_k", "g", "e", "tau"), 0.0) | terms
+    n, k = logs["width"], logs["l0"]
+    parts = [known["a"] + known["b_n"] * n + known["b_k"] * k + known["g"] * n * k]
+    parts += [known["z"] + known["e"] * k] if "z" in known else []
+    parts += [known["t"] - known["tau"] * logs["tokens"]] if "t" in known else []
+    total: Floats = np.logaddexp.reduce(np.stack([part + 0 * n for part in parts]), axis=0)
+    return total

@@ -1,0 +1,51 @@
+"""A law that made the points is found again, predicts what was held out, and knows its limits."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import sagsae
+from sagsae.comparison.scaling import terms_of
+
+WIDTHS, LEVELS, BUDGETS = (96, 192, 384, 768, 1536), (16, 32, 64), (1e6, 4e6, 16e6, 64e6)
+
+
+def points(widths=WIDTHS, levels=LEVELS, budgets=BUDGETS, noise=0.0):
+    """Errors of a law with all terms, written out; lognormal noise."""
+    n, k, t = map(np.array, zip(*itertools.product(widths, levels, budgets), strict=True))
+    n, k, t = n.astype(float), k.astype(float), t.astype(float)
+    error = np.exp(1.0 - 0.3 * np.log(n) - 0.2 * np.log(k) + 0.01 * np.log(n) * np.log(k))
+    error += np.exp(-2.0 - 0.2 * np.log(k)) + np.exp(5.0 - 0.6 * np.log(t))
+    error *= np.exp(noise * np.random.default_rng(0).normal(size=len(n)))
+    return sagsae.ScalingPoints(width=n, l0=k, tokens=t, error=error)
+
+
+def worst(law, at):
+    return abs(law.error(at) / at.error - 1).max()
+
+
+def test_the_law_of_the_points_is_found():
+    known = points()
+    assert worst(sagsae.scaling(known), known) < 1e-4
+    assert terms_of(known) == ["a", "b_n", "z", "b_k", "e", "g", "t", "tau"]
+
+
+@pytest.mark.parametrize("held", ["width", "tokens"])
+def test_what_was_held_out_is_predicted(held):
+    known = points(noise=0.002)
+    out = getattr(known, held) == getattr(known, held).max()
+    assert worst(sagsae.scaling(known[~out]), known[out]) < 0.03
+
+
+def test_a_grid_without_an_axis_has_a_law_without_its_terms():
+    assert terms_of(points(levels=(32,))) == ["a", "b_n", "z", "t", "tau"]
+    assert terms_of(points(budgets=(1e6, 4e6))) == ["a", "b_n", "z", "b_k", "e", "g"]
+    assert terms_of(points(widths=(96, 192))) == ["a", "b_k", "t", "tau"]
+    narrow = points(widths=WIDTHS[:3], levels=(32,), budgets=(1e6,))
+    with pytest.raises(ValueError, match="3 points for 3 parameters"):
+        sagsae.scaling(narrow)
+    with pytest.raises(ValueError, match="three widths or three budgets"):
+        sagsae.scaling(points(widths=(96, 192), budgets=(1e6,)))
