@@ -1,4 +1,4 @@
-"""Stage: draw a figure, with a CSV of the numbers that it shows.
+"""Stage: draw figures, each with a CSV of the numbers that it shows.
 
     python -m pipeline figure --measures DIR --root DIR --out figures/figure_2.png
 
@@ -17,6 +17,7 @@ curve, such as ``figure_spec_gap``, shows all recipes.
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple
 from pipeline.analysis.csv_files import write_csv
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.table import Source, Table, declared
+from pipeline.jobs.progress import say
 from pipeline.study import outputs
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
@@ -174,6 +176,18 @@ def figures_from(source: Source, scope: Scope) -> list[str]:
     return [name for name, tables in drawn.items() if source in {t.source for t in tables}]
 
 
+def drawn_together(scope: Scope) -> dict[str, list[str]]:
+    """Names of jobs, and of the figures that each draws of a study: those of tables of the same
+    sources, and of the same measures besides. To start a process takes longer than to draw."""
+    jobs = defaultdict(list)
+    for name in dict.fromkeys([*figures_of(scope), *synthetic_figures()]):
+        figure, _ = parts(name)
+        kinds = dict.fromkeys(table.source.kind for table in figure.tables)
+        stems = (Path(file).stem for file in figure.measures)
+        jobs["_".join(["draw", *kinds, *stems])].append(name)
+    return jobs
+
+
 def pattern() -> str:
     """A regular expression of all names that a figure may have."""
     return f"({'|'.join(all_figures())})({VARIANTS})?(@[A-Za-z0-9_-]+)?"
@@ -227,19 +241,22 @@ def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:
     return drawn, numbers
 
 
-def main(measures: Path, root: Path, out: Path) -> None:
-    """Draw a figure and write it with its numbers. The same input gives the same bytes.
+def main(measures: Path, root: Path, out: list[Path]) -> None:
+    """Draw figures and write each with its numbers. The same input gives the same bytes.
 
     Args:
         measures: folder of the measures
         root: folder of the results, which has the tables
-        out: the image, .png, .svg or .pdf, named by the figure; beside a .png goes the .csv
+        out: images, .png, .svg or .pdf, named by the figures; beside a .png goes the .csv
     """
     from matplotlib import rc_context
 
-    spec, kind = Scope.read(measures / outputs.SCOPE), out.suffix[1:]
-    drawn, numbers = draw(out.stem, root, spec, Measures(measures))
-    with rc_context(fname=STYLE), whole_file(out) as partial:
-        drawn.savefig(partial, format=kind, metadata=UNDATED[kind])
-    if kind == "png":
-        write_csv(out.with_suffix(".csv"), numbers, None)
+    spec, known = Scope.read(measures / outputs.SCOPE), Measures(measures)
+    for path in out:
+        say(f"draws {path}")
+        kind = path.suffix[1:]
+        drawn, numbers = draw(path.stem, root, spec, known)
+        with rc_context(fname=STYLE), whole_file(path) as partial:
+            drawn.savefig(partial, format=kind, metadata=UNDATED[kind])
+        if kind == "png":
+            write_csv(path.with_suffix(".csv"), numbers, None)

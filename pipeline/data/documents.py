@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from pipeline.data.random_sources import random_documents
 from pipeline.data.wheels import AssetError, fetch_file, hub_errors
@@ -268,6 +267,8 @@ def _texts(path: Path, form: str, column: str) -> Iterator[str]:
 
 
 def _entries(path: Path, form: str, column: str) -> Iterator[Any]:
+    import pandas as pd  # no other job reads tables
+
     match form:
         case ".txt":
             yield {column: path.read_text(encoding="utf-8")}

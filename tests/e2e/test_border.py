@@ -17,7 +17,7 @@ SMOKE = ROOT / "workflow/configs/smoke.yaml"
 STUDY = Path("results/smoke")
 CELL = STUDY / "cells/tiny-smollm3/attn/gated/w256_lam0.1_seed0"
 ANALYSIS = {f"{kind}_tables" for kind in ("cells", "dial", "claims")}
-ANALYSIS |= {"draw_figure", "report", "all", "total"}
+ANALYSIS |= {"draw_cells", "draw_cells_curves", "draw_dial", "report", "all", "total"}
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ PAPER = ROOT / "workflow" / "configs" / "paper.yaml"
 GPUS = ("--config", "device=cuda")
 SLURM = ("--workflow-profile", str(ROOT / "profiles" / "slurm"), *GPUS)
 KUBERNETES = ("--workflow-profile", str(ROOT / "profiles" / "kubernetes"), *GPUS)
-LOCAL = {"asset", "documents", "cells_tables", "dial_tables", "draw_figure"}
+LOCAL = {"asset", "documents", "cells_tables", "dial_tables"}
+LOCAL |= {"draw_cells", "draw_cells_curves", "draw_dial"}
 LOCAL |= {"scope", "measures", "claims_tables", "probe_tables", "signs_tables", "report", "all"}
 """Rules that run beside Snakemake. A dry run does not say so."""
 

@@ -50,7 +50,7 @@ def workflow(folder, **changes) -> Workflow:
 def test_cells_are_trained_and_looked_into(elsewhere):
     made, folder = workflow(elsewhere.folder), elsewhere.folder
     planned = made.planned("dial")
-    assert (planned["cell"], planned["dial_run"], planned["draw_figure"]) == (4, 1, 2)
+    assert (planned["cell"], planned["dial_run"], planned["draw_dial"]) == (4, 1, 1)
     assert "cells_tables" not in planned
     done = made.run("dial", "probe", "signs", "browser")
     assert done.returncode == 0, done.stdout[-4000:]

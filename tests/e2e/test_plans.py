@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 import yaml
 
+from pipeline.analysis.figure import figures_of
 from pipeline.study.study import Study
 from tests.helpers.workflow import ROOT, Workflow, workflow_of
 
@@ -67,13 +68,14 @@ def test_recipes_plan_with_cells_and_figures_of_their_own(elsewhere):
     workflow = workflow_of(elsewhere.folder, raw)
     whole = workflow.planned()
     assert whole["cell"] == len(Study.load(workflow.config).cells) == 29 + 12
-    assert whole["draw_figure"] == 3 * 9 + 2 * 2
+    assert len(figures_of(Study.load(workflow.config).scope)) == 3 * 9 + 2 * 2
+    assert (whole["draw_cells"], whole["draw_dial"]) == (1, 1)
     assert whole["dial_run"] == 2 * 6  # there is no sagsae_tied under the default recipe
     place = "results/smoke/cells/tiny-smollm3/resid"
     cell = workflow.planned(
         "figure_2@matched", f"{place}/gated@zero-bias/w9_lam0.1_seed7/metrics.json"
     )
-    assert (cell["cell"], cell["draw_figure"]) == (29 + 12 + 1, 1)
+    assert (cell["cell"], cell["draw_cells"]) == (29 + 12 + 1, 1)
     done = workflow.run(f"{place}/sagsae_tied@matched/w9_lam0.1_seed0/metrics.json", "--dry-run")
     assert done.returncode == 1
     assert f"ask for {place.partition('cells/')[2]}/sagsae_tied@zero-bias/w9" in done.stdout

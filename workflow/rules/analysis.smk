@@ -5,6 +5,7 @@ from pipeline.analysis.csv_files import drop_outdated, made_of
 from pipeline.analysis.figure import (
     all_figures,
     drawn_from,
+    drawn_together,
     figures_of,
     figures_from,
     pattern,
@@ -22,6 +23,7 @@ PAGES = [
 ]  # others on demand: tables/comparison.md
 made_by = lambda source: [f"{OUT}/{path}" for path in files_made_from(source, SCOPE)]
 figure_files = lambda names: [f"{OUT}/figures/{name}{end}" for name in names for end in ENDS]
+labels_of = lambda figure: dict(zip(("figure", "how to read it"), title_and_caption(figure)))
 drop_outdated(Path(OUT), SCOPE)  # what is missing is made again
 
 
@@ -111,6 +113,43 @@ rule page:
         "python -m pipeline page --measures {params.measures:q} --table {input.csv:q} --out {output:q} --log {log:q}"
 
 
+for job, names in drawn_together(SCOPE).items():
+
+    # All figures that a study draws of the same tables. Snakemake prefers a rule without wildcards.
+    rule:
+        name:
+            job
+        input:
+            ancient(STUDY),
+            list(dict.fromkeys(file for name in names for file in drawn_from(name, OUT, MEASURES))),
+        output:
+            [f"{OUT}/figures/{name}.csv" for name in names],
+            images=[
+                (
+                    report(
+                        path,
+                        category="Figures",
+                        labels=labels_of(Path(path).stem),
+                    )
+                    if Path(path).suffix == ".png"
+                    else path
+                )
+                for path in figure_files(names)
+                if Path(path).suffix != ".csv"
+            ],
+        log:
+            f"{OUT}/logs/figures/{job}.log",
+        localrule: True
+        params:
+            of=CODE,
+            measures=lambda wildcards: MEASURES,
+            root=lambda wildcards: OUT,
+        shell:
+            "python -m pipeline figure --measures {params.measures:q} --root {params.root:q} --out {output.images:q}"
+            " --log {log:q}"
+
+
+# Another figure, on demand.
 rule draw_figure:
     input:
         ancient(STUDY),
@@ -119,8 +158,7 @@ rule draw_figure:
         png=report(
             f"{OUT}/figures/{{figure}}.png",
             category="Figures",
-            caption="figure.rst",
-            labels=lambda wildcards: {"figure": title_and_caption(wildcards.figure)[0]},
+            labels=lambda wildcards: labels_of(wildcards.figure),
         ),
         csv=f"{OUT}/figures/{{figure}}.csv",
     log:
@@ -130,7 +168,6 @@ rule draw_figure:
         of=CODE,
         measures=lambda wildcards: MEASURES,
         root=lambda wildcards: OUT,
-        caption=lambda wildcards: title_and_caption(wildcards.figure)[1],
     shell:
         "python -m pipeline figure --measures {params.measures:q} --root {params.root:q} --out {output.png:q} --log {log:q}"
 
