@@ -143,6 +143,7 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
     both = {
         metric: " / ".join(_at(row, l0, metric, side) for side in ("candidate", "baseline"))
         for metric in read_off(scope)
+        if metric != "loss_recovered"
     }
     better = "no range of L0 in common"
     if not pd.isna(row["dominates"]):

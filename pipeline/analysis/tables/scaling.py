@@ -70,9 +70,8 @@ SOURCE = Source("scaling", _groups, has_laws, tables=(CELLS,))
 SCALING = Table(
     "scaling",
     "The law of width and training",
-    reads="1 - R2 = exp(a + b_n ln n + b_k ln k + g ln n ln k) + exp(z + e ln k) + "
-    "exp(t - tau ln T), of width n, L0 k and tokens T over their geometric means. Errors are of "
-    "1 - R2, as a share. Held out: a law of all other cells predicts the widest, or the longest.",
+    reads="Errors are of 1 - R2, as a share. The widest and the longest trained cells are "
+    "predicted by a law of all others.",
     header="recipes model hookpoint variant cells widths budgets a b_n b_k g z e t tau fit_error "
     "widest_error longest_error",
     by=["recipes"],
@@ -127,8 +126,9 @@ def scaling_table(groups: Groups) -> Iterator[dict[str, Any]]:
     Columns:
         recipes: those that differ in the length of training alone
         cells, widths, budgets: how many the law is fitted to
-        a, b_n, b_k, g, z, e, t, tau: its parameters, see ``sagsae.scaling``; empty for a term that
-            the grid does not tell apart
+        a, b_n, b_k, g, z, e, t, tau: its parameters: 1 - R2 = exp(a + b_n ln n + b_k ln k +
+            g ln n ln k) + exp(z + e ln k) + exp(t - tau ln T), of width n, L0 k and tokens T over
+            their geometric means; empty for a term that the grid does not tell apart
         fit_error: median size of the error of 1 - R2, as a share, over the cells of the fit
         widest_error, longest_error: mean error of the prediction of the widest cells, or of those
             trained longest, by a law of all others; empty where the others give no such law

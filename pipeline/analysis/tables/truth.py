@@ -47,9 +47,8 @@ def _open(known: Measures, root: Path) -> dict[str, Any]:
 VISIBLE_NUMBERS = Table(
     "visible",
     "Which visible number predicts truth",
-    reads="Spearman correlation over points (a variant, a width, a lambda or k; means over seeds), "
-    "with its 95 % interval. Near: points whose L0 is within a factor of 1.5 of the true one. "
-    "Points of one family are alike, which the interval does not know.",
+    reads="Rank correlation over points, means over seeds, with its 95 % interval. Near: points "
+    "whose L0 is within a factor of 1.5 of the true one.",
     header="model truth visible points_from n correlation low high",
     by=["model truth"],
     columns=[
@@ -72,8 +71,9 @@ def visible_table(points: pd.DataFrame) -> Iterator[dict[str, Any]]:
         truth: f1 or mcc, see ``sagsae.judged``
         points_from: all, or near: those whose L0 is near the mean number of features in a row
         n: how many points have both numbers
-        correlation, low, high: of ranks, and its 95 % interval, see
-            ``sagsae.comparison.intervals``; empty for fewer than five points
+        correlation, low, high: Spearman's, and its 95 % interval, see
+            ``sagsae.comparison.intervals``; empty for fewer than five points. Points of one family
+            are alike, which the interval does not know.
     """
     factor = points["l0"] / points["true_l0"]
     near = points[(factor <= NEAR) & (factor >= 1 / NEAR)]
