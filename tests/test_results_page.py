@@ -135,6 +135,26 @@ def simulated(n: int, rng: np.random.Generator, **place: str) -> list[bool]:
     return found
 
 
+def test_what_the_law_predicts():
+    tables = ROOT / "results/reference/sign/tables"
+    laws, said = (read_table(tables / f"{name}.csv") for name in ("scaling", "predictions"))
+    at_mlp_out = laws[laws["hookpoint"] == "mlp_out"]
+    worst = 100 * laws["fit_error"].max()
+    assert told("A [law](method.md#all-against-all) of")[-2:] == ["1", f"{worst:.1f}"]
+    widest = [f"{100 * abs(rows['widest_error']).max():.1f}" for rows in (laws, at_mlp_out)]
+    assert told("The widest dictionaries (8d)")[1:] == widest
+    assert (at_mlp_out["longest_error"].dropna() < 0).all()
+    longest = list(ends(100 * abs(at_mlp_out["longest_error"].dropna()), ".1f"))
+    assert told("The longest training (13.5 M")[-2:] == longest
+    one_sided = said[(said["variant"] == "batchtopk") & (said["hookpoint"] == "mlp_out")]
+    times = one_sided["width"] / one_sided["model"].map(D_MODEL)
+    asked = [one_sided[(one_sided["kind"] == "wider")]]
+    asked += [one_sided[(one_sided["kind"] == "longer") & (times == 4)]]
+    wider, longer = ([f"{r2:.3f}" for r2 in rows["r2"]] for rows in asked)
+    predicted = [*wider, "16", "4.5", *longer, "4", "27"]
+    assert told("**Predicted before the runs**") == predicted
+
+
 def test_where_the_intervals_of_few_and_of_more_tokens_meet():
     rates = read_table(ROOT / "results/reference/sign/tables/sign_rates.csv")
     asked = "family == 'batchtopk' and measure == 'r2' and hookpoint == 'mlp_out' and l0 == 65"

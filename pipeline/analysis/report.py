@@ -47,7 +47,7 @@ OTHERS = "Everything else"
 # Topic -> modules of the figures and tables that stand under it.
 TOPICS = {
     "Comparisons": "comparison effects specification",
-    "Ranking": "ranking sides",
+    "Ranking": "ranking sides scaling",
     "Signs": "signs sign_rates",
     "Sweeps and training": "sweep cells sweeps curves latents",
     "Latents: steering and probes": "dial probing looks",

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -272,6 +273,27 @@ def rate_widths(figure: Figure, study: Study, recipe: str, everything: bool) -> 
         for one, other in zip(sorted(drawn), sorted(asked), strict=True):
             assert one[:2] == other[:2]
             np.testing.assert_allclose(one[2:], other[2:], rtol=1e-9, atol=1e-12)
+
+
+def scaling(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
+    """Filled markers are 1 - R2 that was trained, hollow ones what is predicted of twice that."""
+    trained, laws = study.table("ranking", recipe), study.table("predictions")
+    trained = trained[(trained["l0"] == study.level) & trained["r2"].notna()]
+    named = [recipe in recipes.split() for recipes in laws["recipes"]]
+    laws = laws[pd.Series(named, laws.index) & (laws["kind"] == "wider")]
+    table = pd.concat([trained.assign(hollow=False), laws.assign(hollow=True)], ignore_index=True)
+    labels = artists.legend(figure, ("color", "marker"))
+    for panel, here in by_place(figure, table).items():
+        told = {
+            (line.get_markerfacecolor() == "white", label, x): y
+            for line in panel.lines
+            if line.get_marker() != ""
+            for label in [labels[artists.look(line, ("color", "marker"))]]
+            for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+        }
+        names = here["variant"].map(lambda name: LOOKS[name].label)
+        keys = zip(here["hollow"], names, here["width"], strict=True)
+        assert told == pytest.approx(dict(zip(keys, 1 - here["r2"], strict=True)))
 
 
 def dial(measure: str) -> Callable[[Figure, Study, str, bool], None]:
