@@ -24,7 +24,8 @@ COMPARISON = {
 
 
 def test_a_truth_reaches_tables_figures_and_report(tmp_path):
-    config = CONFIG | {"grid": GRID, "comparisons": [COMPARISON], "signs": {}}
+    training = {"tokens": 16384, "batch_size": 128, "learning_rate": 3e-3}
+    config = CONFIG | {"grid": GRID, "comparisons": [COMPARISON], "training": training, "signs": {}}
     workflow = workflow_of(tmp_path, config)
     done = workflow.run("all", "verify")
     assert done.returncode == 0, done.stdout[-4000:]
