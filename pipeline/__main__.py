@@ -80,6 +80,7 @@ def stage_parser(name: str) -> argparse.ArgumentParser:
         prog=f"python -m pipeline {name}",
         description=inspect.getdoc(module),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     add_arguments(parser, module.main)
     parser.add_argument("--log", type=Path, help="file that has all that is printed, too")

@@ -19,14 +19,13 @@ from pipeline.jobs.cache import STORES, Entry, write_record
 from pipeline.jobs.json_files import digest
 from pipeline.jobs.progress import Progress
 from pipeline.study.specs import DumpSpec
-from sagsae.activations.layout import StoreConfig, StoreError, store_path
+from sagsae.activations.layout import FEATURES, StoreConfig, StoreError, store_path
 from sagsae.activations.storage import Storage, storage_at
 from sagsae.activations.store import Store
 from sagsae.activations.writer import StoreWriter
 from sagsae.synthetic.features import BLOCK, Drawn, KnownFeatures
 
-TRUTH = "features.safetensors"
-# In the provenance of the store: the seed of its rows. In the cursor of a block: sha256 of TRUTH.
+# In the provenance of the store: seed of its rows. In the cursor of a block: sha256 of FEATURES.
 ROW_SEED, SHA256 = "row_seed", "features_sha256"
 
 
@@ -36,11 +35,13 @@ def read_features(store: Store) -> KnownFeatures | None:
     Raises:
         StoreError: the file of features is not the one that the rows were drawn from.
     """
-    if not store.storage.exists(TRUTH):
+    if not store.storage.exists(FEATURES):
         return None
-    content = store.storage.read(TRUTH)
+    content = store.storage.read(FEATURES)
     if hashlib.sha256(content).hexdigest() != store.commits[0].cursor[SHA256]:
-        raise StoreError(f"{store.storage}/{TRUTH}: damaged: delete the store, and dump it again")
+        raise StoreError(
+            f"{store.storage}/{FEATURES}: damaged: delete the store, and dump it again"
+        )
     return KnownFeatures.of_bytes(content)
 
 
@@ -64,9 +65,9 @@ def _fill(
     """Write the blocks that are not there, and seal them."""
     size, progress = config.rows_per_block, Progress(f"draw {name}", config.n_rows, "rows")
     with StoreWriter(store_path(root, name, config), config) as writer:
-        if not writer.storage.exists(TRUTH):
-            writer.storage.write(TRUTH, make().to_bytes())
-        content = writer.storage.read(TRUTH)
+        if not writer.storage.exists(FEATURES):
+            writer.storage.write(FEATURES, make().to_bytes())
+        content = writer.storage.read(FEATURES)
         features, known = KnownFeatures.of_bytes(content), hashlib.sha256(content).hexdigest()
         for block in writer.pending_blocks():
             rows = torch.cat([drawn.x for drawn in _drawn(features, config, block)])

@@ -23,11 +23,6 @@ from pipeline.study.training import DEFAULT_RECIPE, Training
 from sagsae.autoencoders.registry import VARIANTS, K, knobs
 from sagsae.training.recipe import SETTINGS, uses
 
-# Those of a model that names none of its own.
-STANDARD_HOOKPOINTS = ("mlp_in", "mlp_out", "mlp_added", "attn", "attn_added", "resid")
-# That of rows whose features are known.
-ROWS = ("rows",)
-
 Faults = Iterator[str]
 RELATIVE = "relative paths are of the folder in which you run"
 
@@ -75,9 +70,8 @@ def cross_faults(config: StudyConfig, sound: set[str], *, plan: bool) -> list[st
 
 def _hookpoint_faults(config: Any) -> Faults:
     for i, model in enumerate(config.models):
-        known = ROWS if model.drawn else (model.hookpoints or STANDARD_HOOKPOINTS)
-        sides = (name for hookpoint in config.hookpoints for name in hookpoint.split(ARROW))
-        for name in dict.fromkeys(sides):
+        known = list(model.known_hookpoints)
+        for name in dict.fromkeys(name for both in config.hookpoints for name in both.split(ARROW)):
             if name not in known:
                 yield (
                     f"models.{i}.hookpoints: no module path for hookpoint {name!r}; known are "
@@ -86,16 +80,13 @@ def _hookpoint_faults(config: Any) -> Faults:
 
 
 def _language_faults(config: Any) -> Faults:
-    """What needs a language model and has none, or the reverse."""
-    drawn = {model.name for model in config.models if model.drawn}
+    drawn = [model.name for model in config.models if model.drawn]
     if config.text == NO_TEXT and len(drawn) < len(config.models):
         yield "text: missing: say where the documents come from"
-    for i, model in enumerate(config.models):
-        if model.like in drawn:
-            yield f"models.{i}.like: {model.like} is no language model"
     asked = [name for name in ("dial", "probe", "replaced", "browser") if getattr(config, name)]
+    asked += [f"models.{i}.like" for i, model in enumerate(config.models) if model.like in drawn]
     if drawn and asked:
-        yield f"{', '.join(asked)}: {', '.join(sorted(drawn))} is no language model; leave out"
+        yield f"{', '.join(asked)}: {', '.join(drawn)} is no language model; leave out"
 
 
 def _name_faults(config: Any) -> Faults:
@@ -106,8 +97,7 @@ def _name_faults(config: Any) -> Faults:
 
 
 def _unknown_names(config: Any, section: Section, path: str) -> Faults:
-    """Names of models, hookpoints and recipes to which a section restricts itself, and which the
-    study does not have."""
+    """Models, hookpoints and recipes that a section names and the study does not have."""
     places = place_names(config.models, config.hookpoints)
     names = {
         "models": [model.name for model in config.models],
@@ -369,7 +359,7 @@ def _absent_models(config: Any) -> Faults:
 def _absent_text(config: Any) -> Faults:
     for path, source in config.text.by_path.items():
         for i, name in enumerate(source.paths if source.kind == "files" else []):
-            if not all(file.is_file() for file in text_files([name])):
+            if not all(map(Path.is_file, text_files([name]))):
                 yield f"{path}.paths.{i}: no file of text at {name}; {RELATIVE}"
 
 
@@ -377,8 +367,7 @@ def check_known(cell: Cell, config: Any) -> None:
     """Check a cell, which need not be on the grid, against a configuration.
 
     Raises:
-        CellNameError: its model, hookpoint, variant or recipe is unknown here; its variant has a k
-            and not a lambda, or the reverse; or its recipe does not concern its variant.
+        CellNameError: part of its name is unknown here, or k or recipe do not fit its variant.
     """
     models = {model.name: model for model in config.models}
     own = place_names([models[cell.model]] if cell.model in models else [], config.hookpoints)

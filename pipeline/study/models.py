@@ -21,6 +21,9 @@ from pipeline.study.sections import (
 )
 from pipeline.study.sources import FeatureRows, ModelSource
 
+# Those of a language model that names none of its own.
+STANDARD_HOOKPOINTS = ("mlp_in", "mlp_out", "mlp_added", "attn", "attn_added", "resid")
+
 
 class TappedModel(Section):
     """What a dump knows of a language model."""
@@ -93,6 +96,11 @@ class Model(TappedModel):
         if not self.drawn and (self.layer is None) == (not self.layers):
             raise FieldFaults([("layer", "give exactly one of layer and layers")])
         return self
+
+    @property
+    def known_hookpoints(self) -> Iterable[str]:
+        """Names that a configuration may give."""
+        return ["rows"] if self.drawn else self.hookpoints or STANDARD_HOOKPOINTS
 
     @property
     def drawn(self) -> FeatureRows | None:

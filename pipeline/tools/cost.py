@@ -11,7 +11,7 @@ take at most what is counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -236,18 +236,21 @@ class Requests:
         return blocks * each if blocks else known * each + 2 * head
 
 
-def main(configfile: Path, rates: str = "h100", devices: int = 1) -> None:
+def main(
+    configfile: Path, rates: str = "h100", devices: int = 1, config: Sequence[str] = ()
+) -> None:
     """Print the estimate.
 
     Args:
         configfile: configuration of the study
         rates: a device of workflow/rates.yaml
         devices: how many of them work at the same time
+        config: KEY=VALUE, as Snakemake's --config
     """
     if devices < 1:
         raise ValueError(f"devices {devices}: give at least 1")
-    study = Study.load(configfile)
+    study = Study.load(configfile, config)
     costs = Requests(study, rates)
     print(f"Study {study.config.study}: {len(study.cells):,} cells\n")
-    print(costs.table(devices).to_markdown(floatfmt=("", ",.0f", *[",.1f"] * 6)))
+    print(costs.table(devices).to_markdown(floatfmt=("", ",.0f", *[",.2f"] * 6)))
     print(f"\nRates: {costs.device['basis']}.")

@@ -55,18 +55,28 @@ def study_of(config: dict[str, Any], files: Sequence[str | Path]) -> Study:
     return study
 
 
+def cores_here(cores: Callable[[], int]) -> int:
+    """How many cores jobs may use on this machine; 0 where a scheduler runs them on others.
+
+    Args:
+        cores: Gives them; Snakemake's own raises where nobody gave it --cores.
+    """
+    try:
+        return cores()
+    except Exception:  # WorkflowError, which Snakemake is slow to import
+        return 0
+
+
 def gpus_of_a_job(study: Study, cores: Callable[[], int]) -> int:
     """How many GPUs a job claims, so that `--resources gpu=N` keeps no CPU idle.
 
     Args:
         study: Its run says which device is wanted.
-        cores: The cores that jobs may use here; raises where they run on other machines.
+        cores: As of ``cores_here``.
     """
     if study.run.device != "auto":
         return int(study.run.device == "cuda")
-    try:
-        cores()
-    except Exception:  # Snakemake's own, where nobody gave it --cores: a scheduler has the GPUs
+    if not cores_here(cores):
         return 1
     try:
         return int(bool(visible_devices()))
@@ -80,11 +90,11 @@ def after_failure(study: Study, logs: Iterable[str], cores: Callable[[], int]) -
     Args:
         study: The study.
         logs: Snakemake's own of the run.
-        cores: As of ``gpus_of_a_job``.
+        cores: As of ``cores_here``.
     """
     if any("user request" in Path(log).read_text() for log in logs):
         return
-    if report := preview(study, cores()):
+    if report := preview(study, cores_here(cores) or 1):
         print(f"result of the cells that are there: {report}")
 
 

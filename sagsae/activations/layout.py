@@ -3,6 +3,7 @@
     <root>/<name>-<hash8>/
       run.json              the configuration; its digest gives the hash in the name
       calibration.json      median norms behind the drop rule, when the dumper made the store
+      features.safetensors  what the rows are made of, where that is known
       data.zarr/            a Zarr v3 group that any Zarr reader opens
         <hookpoint>         [n_rows, d], bfloat16 as its bits in uint16, or float32, or int8
         <hookpoint>.scale   [n_rows] float16, of int8 alone: what a row is multiplied by
@@ -35,6 +36,7 @@ from sagsae.files import MAX_FILES, LockedError, canonical_json, checked_json, d
 FORMAT = "sagsae-activations-3"
 TOKEN_ARRAYS = ("token_id", "doc_id", "position")
 RUN, CALIBRATION, SEALED = "run.json", "calibration.json", "SEALED.json"
+FEATURES = "features.safetensors"
 COMMITS, DATA, LOCK = "commits", "data.zarr", ".lock"
 # End the names of the arrays beside a hookpoint's int8 rows.
 SCALE, CHANNEL = ".scale", ".channel"

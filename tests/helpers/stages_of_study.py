@@ -20,7 +20,7 @@ from tests.helpers.small_disk import Stages
 from tests.helpers.workflow import ROOT, content, digest_of, planned_stages
 
 RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
-RULES += ("measures", "cells_tables", "claims_tables", "draw_cells", "report")
+RULES += ("measures", "cells_tables", "claims_tables", "draw_cells", "draw_cells_curves", "report")
 """Rules whose stages make something, each after those it needs."""
 ASIDE = r"(^|/)(logs/|specs/configuration-|cache/studies/|\.run\.lock$)"
 STUDY = Path("results/small")

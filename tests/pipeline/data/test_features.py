@@ -10,7 +10,7 @@ import torch
 from pipeline.analysis.tables.cells import cell_table
 from pipeline.analysis.tables.truth import visible_table
 from pipeline.cells.run import main as run_cell
-from pipeline.data.features import TRUTH, drawn_again, read_features
+from pipeline.data.features import drawn_again, read_features
 from pipeline.data.features import main as draw
 from pipeline.data.manifests import open_store
 from pipeline.study.metrics import read_all
@@ -18,7 +18,7 @@ from pipeline.study.outputs import SPLITS, WEIGHTS
 from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.study import Study
 from sagsae import judged, load
-from sagsae.activations.layout import StoreError, commit_name
+from sagsae.activations.layout import FEATURES, StoreError, commit_name
 from sagsae.activations.stream import iterate
 
 D, ROWS = 8, 256
@@ -87,7 +87,7 @@ def test_a_killed_store_is_continued_and_other_features_are_refused(made, tmp_pa
     whole.storage.delete(commit_name(1))
     draw(spec, cache, tmp_path / "again.json")
     assert open_store(tmp_path / "again.json").digest() == whole.digest()
-    whole.storage.write(TRUTH, whole.storage.read(TRUTH)[:-1] + b"x")
+    whole.storage.write(FEATURES, whole.storage.read(FEATURES)[:-1] + b"x")
     with pytest.raises(StoreError, match="damaged"):
         read_features(whole)
 
@@ -129,7 +129,7 @@ def test_what_needs_a_language_model_is_refused(made):
     changes = {
         "layer: rows of known features have none": {"models": [model | {"layer": 1}]},
         "text: missing": {"models": [model, words | {"layer": 0}]},
-        "pairs is no language model": {"models": [model, {"name": "null", "like": "pairs"}]},
+        "models.1.like: pairs": {"models": [model, {"name": "null", "like": "pairs"}]},
         "dial: pairs is no language model": {"dial": {}},
         "no module path for hookpoint 'resid'": {"hookpoints": ["resid"]},
     }
