@@ -33,12 +33,14 @@ def read_features(store: Store) -> KnownFeatures | None:
     """The features of which the rows of a store are made; None where they are not known.
 
     Raises:
-        StoreError: the file of features is not the one that the rows were drawn from.
+        StoreError: the file of features is not the one that every block was drawn from.
     """
-    if not store.storage.exists(FEATURES):
+    if ROW_SEED not in store.config.provenance:
         return None
-    content = store.storage.read(FEATURES)
-    if hashlib.sha256(content).hexdigest() != store.commits[0].cursor[SHA256]:
+    there = store.storage.exists(FEATURES)
+    content = store.storage.read(FEATURES) if there else b""
+    drawn_from = {commit.cursor[SHA256] for commit in store.commits.values()}
+    if drawn_from != {hashlib.sha256(content).hexdigest()}:
         raise StoreError(
             f"{store.storage}/{FEATURES}: damaged: delete the store, and dump it again"
         )

@@ -87,9 +87,29 @@ def test_a_killed_store_is_continued_and_other_features_are_refused(made, tmp_pa
     whole.storage.delete(commit_name(1))
     draw(spec, cache, tmp_path / "again.json")
     assert open_store(tmp_path / "again.json").digest() == whole.digest()
-    whole.storage.write(FEATURES, whole.storage.read(FEATURES)[:-1] + b"x")
+    drawn_from = whole.storage.read(FEATURES)
+    whole.storage.write(FEATURES, drawn_from[:-1] + b"x")
     with pytest.raises(StoreError, match="damaged"):
         read_features(whole)
+    whole.storage.delete(FEATURES)
+    with pytest.raises(StoreError, match="damaged"):
+        read_features(whole)
+
+
+def test_a_store_that_goes_on_with_other_features_is_refused(made, tmp_path):
+    """As where the file was lost, and another machine made it again with other rounding."""
+    study, _ = made
+    spec, cache = study.dump_spec("pairs", "train"), tmp_path / "cache"
+    draw(spec, cache, tmp_path / "train.json")
+    store = open_store(tmp_path / "train.json")
+    store.storage.delete("SEALED.json")
+    store.storage.delete(commit_name(1))
+    other = read_features(store)
+    other.bias.mul_(1.5)
+    store.storage.write(FEATURES, other.to_bytes())
+    draw(spec, cache, tmp_path / "again.json")
+    with pytest.raises(StoreError, match="damaged"):
+        read_features(open_store(tmp_path / "again.json"))
 
 
 def test_cells_are_judged_by_the_features_and_lose_no_nats(made):
