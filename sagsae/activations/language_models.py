@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
-from transformers.utils.logging import disable_progress_bar
 
 from sagsae.activations.cpu_products import has_bfloat16, multiply_in_float32
 
@@ -64,6 +62,9 @@ def load_language_model(
     Raises:
         LanguageModelError: the folder is no model, or its files are damaged or incomplete.
     """
+    from transformers import AutoModelForCausalLM  # seconds, which a cell of other rows saves
+    from transformers.utils.logging import disable_progress_bar
+
     folder = check_model_folder(folder)
     disable_progress_bar()
     weights = _weights(folder)
@@ -114,6 +115,8 @@ def load_tokenizer(folder: str | Path) -> Any:
     Raises:
         LanguageModelError: there is none, or it is damaged.
     """
+    from transformers import AutoTokenizer
+
     folder = Path(folder)
     if not any((folder / name).is_file() for name in VOCABULARY_FILES):
         raise LanguageModelError(
