@@ -73,6 +73,7 @@ SHARED = {
         Column("k", "k", plain),
         Column("dead_fraction", "Dead"),
         Column("loss_recovered", "Loss Recovered"),
+        Column("loss_added", "Nats lost"),
         Column("f1", "F1"),
         Column("mcc", "MCC"),
         Column("dominates", dtype="boolean"),

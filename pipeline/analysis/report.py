@@ -134,7 +134,7 @@ def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
         )
         ranked = rows[RANKING].query("l0 == @l0")
         return grid(ranked, list(resolved([shown])), f"The sweeps at L0 = {l0:g}, the best first")
-    shown = f"{SWEEP} lam k {METRICS} collapsed"
+    shown = f"{SWEEP} lam k {METRICS} loss_added collapsed"
     return grid(rows[POINTS], list(resolved([shown])), "The points of every sweep")
 
 
@@ -193,6 +193,8 @@ def topics(
     for name, image in figures.items():
         shown[_topic(parts(name)[0].make.__module__)]["figures"].append(image)
     for table, values in rows.items():
+        if values.empty:
+            continue
         page = table.title, parts_of(table, values, scope)
         shown[_topic(table.make.__module__)]["tables"].append(page)
     return {name: of_topic for name, of_topic in shown.items() if of_topic}

@@ -87,7 +87,7 @@ def main(
         kept = state / outputs.WEIGHTS
         link_or_copy(kept, folder / outputs.WEIGHTS)
         write_course(folder, train_spec, record)
-        from pipeline.cells.evaluate import evaluate_cell  # Transformers, too; no training needs it
+        from pipeline.cells.evaluate import evaluate_cell  # no training needs it
 
         metrics, latents = evaluate_cell(
             evaluate_spec, train_spec.cell, record, kept, heldout_manifest, baselines, asset, place

@@ -17,7 +17,7 @@ from pipeline.analysis.tables.sweeps import (
     with_places,
     with_se,
 )
-from pipeline.study.scope import SWEPT
+from pipeline.study.scope import MATCHED
 
 CELLS = Table(
     "cells",
@@ -30,7 +30,7 @@ POINTS = Table(
     "points",
     "Sweep points",
     reads="A row is a mean over seeds, or one seed where they lie far apart in L0.",
-    columns=[SWEEP, "lam k seeds seed", METRICS, "collapsed"],
+    columns=[SWEEP, "lam k seeds seed", METRICS, "loss_added collapsed"],
     whole="seed",
 )
 
@@ -75,7 +75,7 @@ def point_table(metrics: Metrics) -> pd.DataFrame:
             row = key._asdict() | {"lam": None, "k": None} | {sweep.knob: point.lam}
             row |= {"seeds": point.seeds, "seed": point.seed}
             row |= with_se("l0", point.l0)
-            for name in SWEPT:
+            for name in MATCHED:
                 row |= with_se(name, point.values[name])
             rows.append(row | {"collapsed": joined(reasons[name] for name in point.collapsed)})
     return with_places(pd.DataFrame(rows))

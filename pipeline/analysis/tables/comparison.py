@@ -30,7 +30,7 @@ from pipeline.analysis.tables.sweeps import (
 )
 from pipeline.study.cell import SweepKey
 from pipeline.study.metrics import TRUTH
-from pipeline.study.scope import SWEPT, Scope
+from pipeline.study.scope import MATCHED, SWEPT, Scope
 from sagsae.autoencoders.registry import equal_knobs_compare
 from sagsae.comparison.contrasts import contrast, shared_runs
 from sagsae.comparison.dead_latents import DeadReduction, dead_reduction
@@ -40,8 +40,7 @@ from sagsae.comparison.sweeps import Sweep
 SIDES = ("candidate", "baseline")
 # Which sweeps are compared, and where.
 QUESTION = ["recipe", "model", "hookpoint", *BOTH.split()]
-# What is read off at a matched L0 -> its name in words.
-MATCHED = SWEPT | {"loss_added": "Nats lost"}
+# What is read off at a matched L0 of known features -> its name in words.
 KNOWN = MATCHED | {name: TRUTH[name] for name in ("f1", "mcc")}
 # What does not depend on the matched L0 asked for.
 ANSWERS = (

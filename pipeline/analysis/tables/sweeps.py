@@ -12,7 +12,7 @@ from pipeline.analysis.numbers import sweep_label, variant_label
 from pipeline.study.cell import Cell, SweepKey
 from pipeline.study.metrics import TRUTH, CellMetrics
 from pipeline.study.places import Place
-from pipeline.study.scope import SWEPT, Scope
+from pipeline.study.scope import MATCHED, Scope
 from sagsae.comparison.sweeps import Estimate, Sweep
 
 Metrics = dict[Cell, CellMetrics]
@@ -25,12 +25,11 @@ def sweeps_of(metrics: Metrics) -> dict[SweepKey, Sweep]:
     cells = pd.DataFrame(
         asdict(cell)
         | {"l0": metrics[cell].l0, "collapsed": ", ".join(metrics[cell].collapsed)}
-        | {name: getattr(metrics[cell], name) for name in SWEPT}
-        | {"loss_added": metrics[cell].loss_added}
+        | {name: getattr(metrics[cell], name) for name in MATCHED}
         | {name: getattr(metrics[cell], name) for name in TRUTH if metrics[cell].f1 is not None}
         for cell in sorted(metrics)
     )
-    return sweeps_in(cells.astype(dict.fromkeys((*SWEPT, "loss_added"), float)))
+    return sweeps_in(cells.astype(dict.fromkeys(MATCHED, float)))
 
 
 def sweeps_in(cells: pd.DataFrame) -> dict[SweepKey, Sweep]:
