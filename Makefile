@@ -19,7 +19,7 @@ INSTALL := -m pip install --quiet --no-compile --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
-.PHONY: help results smoke test test-all test-fast test-gpu test-slurm lint docs bench reference rebuild schema clean
+.PHONY: a-gpu help results smoke test test-all test-fast test-gpu test-slurm lint docs bench reference rebuild schema clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -38,9 +38,11 @@ test-all: $(VENV)/.ready-dev $(PEERS)/.ready $(CUDA)/.ready ## every test, and w
 test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
-test-gpu: $(VENV)/.ready-dev ## the first half hour on a GPU: tests, then a page of figures beside what is expected
-	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "PyTorch finds no GPU here: nothing was tested. Run make test-gpu on a machine with one.")'
-	nvidia-smi -L
+a-gpu:
+	@nvidia-smi -L || { echo "No GPU here: nothing was tested. Run make test-gpu on a machine with one."; exit 1; }
+
+test-gpu: a-gpu $(VENV)/.ready-dev ## the first half hour on a GPU: tests, then a page of figures beside what is expected
+	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "PyTorch finds no GPU: nothing was tested. Is the PyTorch in .venv one for CUDA, and the driver new enough for it?")'
 	$(BIN)/python -m pytest tests/gpu
 	$(BIN)/python -m benchmarks.card
 	$(BIN)/python -m benchmarks.dump --device cuda --batches 32 --rows 65536 --rounds 3

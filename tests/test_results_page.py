@@ -361,6 +361,18 @@ def quarters(*recipes: str, variants: Iterable[str] = ("gated",)) -> tuple[list[
     )
 
 
+def test_nats_that_tonight_compares_with():
+    text = (ROOT / "docs/tonight.md").read_text()
+    (told,) = re.findall(r"BatchTopK at 4d and k = 64 loses (.*)\.\n", text)
+    lost: dict[str, list[float]] = {"mlp_out": [], "resid": []}
+    for hookpoint, nats in lost.items():
+        for model, d in D_MODEL.items():
+            place = {"model": model, "hookpoint": hookpoint}
+            cells = of("sign", variant="batchtopk", recipe="tuned", width=4 * d, **place)
+            nats.append(float(np.mean([cell["ce_sae"] - cell["ce_clean"] for cell in cells])))
+    assert numbers(told) == [*ends(lost["mlp_out"], ".2f"), *ends(lost["resid"], ".2f")]
+
+
 def test_where_dead_latents_began():
     rates = ("", "slow", "shut", "slow-shut")
     against, along = quarters(*rates)
