@@ -4,8 +4,9 @@
 
 It prints a section `grid`, to paste in the place of the study's own. Each sweep is trained at a few
 lambdas, with one seed and few tokens, as a study of its own. A pilot that was stopped goes on with
-the same command, and the study finds the stores that the pilot made. L0 alone is read. L0 still
-moves with more tokens, so the outermost lambdas leave a margin.
+the same command, and the study finds the stores that the pilot made. L0 still moves with more
+tokens, so the outermost lambdas leave a margin. Of a variant with three widths at a place, the
+pilot says what twice the widest would give, by the law of width.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import yaml
 
+from pipeline.analysis.tables.scaling import law_of, points_of
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import by_sweep
 from pipeline.study.sections import ConfigError
@@ -104,6 +107,32 @@ def grid_with(pilot: Study, study: Study, l0: Sequence[float]) -> str:
     return "\n".join(lines)
 
 
+def twice_the_width(pilot: Study, l0: Sequence[float]) -> list[str]:
+    """What a law of width, fitted to the pilot's cells, says of twice the widest of each variant at
+    each place: a line of comment each; none where a variant has fewer than three widths."""
+    read = {cell: read_json(pilot.metrics(cell)) for cell in pilot.cells}
+    rows = pd.DataFrame(
+        {"sweeps": f"{cell.model}/{cell.hookpoint}/{cell.variant}", "recipe": cell.recipe}
+        | {"width": cell.width, "tokens": pilot.training(cell).tokens}
+        | {name: read[cell][name] for name in ("l0", "r2", "collapsed")}
+        for cell in pilot.cells
+    )
+    rows = rows[rows["collapsed"].str.len() == 0]
+    lines = []
+    for (sweeps, _), cells in rows.groupby(["sweeps", "recipe"]):
+        law = law_of(cells)
+        if law is None or "b_n" not in law.terms:
+            continue
+        wide = 2 * cells["width"].max()
+        at = pd.DataFrame({"width": wide, "l0": l0, "tokens": cells["tokens"].max(), "r2": 0.0})
+        told = zip(l0, 1 - law.error(points_of(at)), strict=True)
+        shown = ", ".join(f"R2 {r2:.3f} at L0 {active:g}" for active, r2 in told)
+        lines.append(
+            f"# {sweeps} of {wide} latents, twice the widest, trained as the pilot: {shown}"
+        )
+    return lines
+
+
 def _in_one_line(block: dict[str, Any]) -> str:
     text = yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=math.inf)
     return text.strip()
@@ -136,4 +165,5 @@ def main(
     for block in raw["grid"]:
         if not block.get("lambdas"):
             grid += f"\n  - {_in_one_line(block)}"
-    print(f"Paste this into {configfile}, for its own grid:\n\n{grid}")
+    lines = [f"Paste this into {configfile}, for its own grid:", "", grid]
+    print("\n".join([*lines, *twice_the_width(pilot, sorted(l0))]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,8 @@ def test_the_outermost_lambdas_leave_a_margin():
 
 @pytest.fixture
 def trained(monkeypatch, tmp_path):
-    """L0 falls as 1 / lambda in every cell; results lie in the test's folder."""
+    """L0 falls as 1 / lambda in every cell, the error with width; results lie in the test's
+    folder."""
     monkeypatch.chdir(tmp_path)
     studies: list[Study] = []
 
@@ -46,7 +48,8 @@ def trained(monkeypatch, tmp_path):
         for cell in study.cells:
             file = Path(study.metrics(cell))
             file.parent.mkdir(parents=True)
-            write_json(file, {"l0": 2 / cell.knob})
+            r2 = 1 - 0.1 - cell.width**-0.5
+            write_json(file, {"l0": 2 / cell.knob, "r2": r2, "collapsed": []})
 
     monkeypatch.setattr(pilot, "train", train)
     return studies
@@ -71,6 +74,21 @@ def test_the_pilot_is_short_and_a_study_of_its_own(trained):
     few = max(training.tokens // 4, min(training.tokens, 200 * training.batch_size))
     assert {study.training(cell).tokens for cell in study.cells} == {few}
     assert {(cell.seed, cell.lam) for cell in study.cells} == {(0, 0.02), (0, 0.2)}
+
+
+def test_three_widths_say_what_twice_the_widest_would_give(trained, tmp_path, capsys):
+    raw = yaml.safe_load(SMOKE.read_text())
+    (swept, *_) = [block for block in raw["grid"] if block.get("lambdas")]
+    shape = {name: value for name, value in swept.items() if name not in ("width", "expansion")}
+    raw["grid"] = [shape | {"width": width} for width in (128, 256, 512)]
+    config = tmp_path / "three.yaml"
+    config.write_text(yaml.safe_dump({k: v for k, v in raw.items() if k not in pilot.LEFT_OUT}))
+    pilot.main(config, [16, 64])
+    lines = [text for text in capsys.readouterr().out.splitlines() if "1024 latents" in text]
+    assert len(lines) == len({cell.place.name + cell.model for cell in trained[0].cells})
+    for line in lines:
+        told = [float(text) for text in re.findall(r"R2 (\S+) at", line)]
+        assert told == pytest.approx([1 - 0.1 - 1024**-0.5] * 2, abs=0.01)
 
 
 def test_lambdas_that_give_no_l0_asked_for_are_an_error(trained):
