@@ -299,7 +299,7 @@ def calibration(rows: pd.DataFrame, family: str) -> Shown:
     """By R2 on known features: a row per kind of features and length of training."""
     rows = rows[(rows["family"] == family) & (rows["measure"] == "r2")]
     shown = rows["model"] + ", " + rows["recipe"].map(LENGTHS)
-    rows = rows.assign(features=shown, times_d=rows["width"] // rows["width"].min())
+    rows = rows.assign(features=shown, times_d=rows["multiple"])
     texts = rows.set_index(["features", "times_d"]).apply(_rate, axis=1)
     return _pivoted(texts, {"features": "features, rows"}, WIDTHS)
 
