@@ -6,6 +6,7 @@ python -m pipeline report --measures DIR --root DIR --out report.html
 from __future__ import annotations
 
 import base64
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline.analysis.figure import (
     title_and_caption,
 )
 from pipeline.analysis.numbers import (
+    format_number,
     matched_column,
     share,
     signed,
@@ -125,6 +127,9 @@ def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
         names = [variant_label(side.variant) for side in (item.candidate, item.baseline)]
         title = f"{names[0]} (first) against {names[1]} (second) at L0 = {l0:g}"
         table = pd.DataFrame([_compared(row, l0, scope) for row in compared])
+        if table["Recipe"].nunique() == 1:
+            title += f" under recipe {table['Recipe'].iloc[0]}" * scope.several
+            table["Recipe"] = ""
         return Grid(title, table.loc[:, (table != "").any()])
     if RANKING in rows and (rows[RANKING]["of"] > 1).any():
         l0 = scope.matched_levels[0]
@@ -151,18 +156,20 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
         better = "the second, at every L0" if row["max_gap"] < 0 else better
         better = "the first, at every L0" if row["dominates"] else better
     surely = share(row["p_dominance"])
-    ends = [row[matched_column(l0, "r2", side)] for side in ("candidate", "baseline")]
+    names = [matched_column(l0, "r2", side) for side in ("candidate", "baseline")]
+    ends = [row[name] for name in names]
+    error = math.hypot(*(row[f"{name}_se"] for name in names))
     reason = row[f"l0_{l0:g}_reason"] or row["overlap_reason"]
     return {
         "Place": f"{row['model']}, {row['hookpoint']}",
-        **({"Recipe": recipe_name(row["recipe"])} if scope.several else {}),
+        "Recipe": recipe_name(row["recipe"]),
         "Higher R2": better,
-        "R2, first minus second": signed(ends[0] - ends[1]),
+        "R2, first minus second": with_error(ends[0] - ends[1], error, signed),
         "R2": both["r2"],
         **{KNOWN[name]: both[name] for name in TRUTH if name in both},
-        "The first is higher at every L0": "one seed"
+        "Draws of seeds with the first higher at every L0": "one seed"
         if surely == BLANK
-        else f"in {surely} of draws of seeds",
+        else surely,
         **({} if scope.truth else {"Nats lost a token": both["loss_added"]}),
         "Dead": both["dead_fraction"],
         "H": f"{row['candidate_width']} / {row['baseline_width']}",
@@ -171,8 +178,7 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
 
 
 def _at(row: Mapping[Any, Any], l0: float, metric: str, side: str) -> str:
-    name = matched_column(l0, metric, side)
-    return with_error(row[name], row[f"{name}_se"])
+    return format_number(row[matched_column(l0, metric, side)])
 
 
 def judged(claims: pd.DataFrame, scope: Scope) -> Grid | None:

@@ -71,12 +71,12 @@ def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, ga
     ((_, row),) = answer(spec(), {COMPARISON: rows}).texts.iterrows()
     assert row["Place"] == "small, attn"
     assert row["Higher R2"] == better
-    assert row["R2, first minus second"] == "+0.050"
-    assert row["R2"] == "0.800 ± 0.010 / 0.750 ± 0.010"
-    assert row["Nats lost a token"] == "0.300 ± 0.010 / 0.200 ± 0.010"
-    assert row["The first is higher at every L0"] == "one seed"
+    assert row["R2, first minus second"] == "+0.050 ± 0.014"
+    assert row["R2"] == "0.800 / 0.750"
+    assert row["Nats lost a token"] == "0.300 / 0.200"
+    assert row["Draws of seeds with the first higher at every L0"] == "one seed"
     sure = answer(spec(), {COMPARISON: rows[1:].assign(comparison=1)}).texts
-    assert sure["The first is higher at every L0"].tolist() == ["in 0.90 of draws of seeds"]
+    assert sure["Draws of seeds with the first higher at every L0"].tolist() == ["0.90"]
 
 
 def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
