@@ -64,16 +64,6 @@ OUTCOMES = {
     "one_sided_alike": "alike",
 }
 """Column of poles.csv -> its heading."""
-LENGTHS = {"": "2 M", "short": "0.5 M"}
-"""Recipe of study truth -> rows that its cells see."""
-VISIBLE = {
-    "r2": "R2",
-    "alive": "live latents",
-    "bipolar_fraction": "two-sided latents",
-    "consistency": "seed consistency",
-    "l0": "L0",
-}
-"""Visible number of visible.csv -> its name."""
 Shown = tuple[pd.DataFrame, Mapping[Any, str]]
 """A table of texts, and the heading of each column."""
 
@@ -295,26 +285,6 @@ def data(rows: pd.DataFrame, family: str) -> Shown:
     return _pivoted(texts, {"pair": "pair, tokens"}, WIDTHS)
 
 
-def calibration(rows: pd.DataFrame, family: str) -> Shown:
-    """By R2 on known features: a row per kind of features and length of training."""
-    rows = rows[(rows["family"] == family) & (rows["measure"] == "r2")]
-    shown = rows["model"] + ", " + rows["recipe"].map(LENGTHS)
-    rows = rows.assign(features=shown, times_d=rows["multiple"])
-    texts = rows.set_index(["features", "times_d"]).apply(_rate, axis=1)
-    return _pivoted(texts, {"features": "features, rows"}, WIDTHS)
-
-
-def visible(rows: pd.DataFrame, truth: str) -> Shown:
-    """How F1 or MCC goes with what can be seen, over all points: a row per visible number."""
-    rows = rows[(rows["truth"] == truth) & (rows["points_from"] == "all")]
-    rows = rows.assign(number=rows["visible"].map(VISIBLE))
-    shown = partial(_with_interval, name="correlation", form="{:+.2f}")
-    texts = rows.set_index(["number", "model"]).apply(shown, axis=1)
-    counts = rows.groupby("model", sort=False)["n"].max()
-    headings = {model: f"{model}, n = {n}" for model, n in counts.items()}
-    return _pivoted(texts, {"number": "visible number"}, headings)
-
-
 def halves(rows: pd.DataFrame, family: str) -> Shown:
     """R2 of two sides at H minus that of one at 2H: a row per pair."""
     asked = rows["family"].eq(family) & rows["recipe"].eq("tuned") & rows["pairs"].isna()
@@ -364,7 +334,7 @@ def _rate(row: pd.Series) -> str:
 
 def _with_interval(row: pd.Series, name: str, form: str) -> str:
     """The value, and its 95 % interval; an end beyond the trained widths is open."""
-    ends = [row.get(f"{name}_{end}", row.get(end)) for end in ("low", "high")]
+    ends = [row[f"{name}_{end}"] for end in ("low", "high")]
     low, high = ("" if pd.isna(end) else form.format(end) for end in ends)
     interval = (
         f"{low} to {high}" if low and high else f"{low} or more" if low else f"{high} or less"
@@ -399,5 +369,5 @@ def compared(rows: pd.DataFrame) -> Shown:
 
 
 LISTED = (claims, ranking, sides, tuning, starts, collapse, lambdas)
-LISTED += (rates, calibration, visible, data, halves, consistency, poles, compared)
+LISTED += (rates, data, halves, consistency, poles, compared)
 TABLES |= {table.__name__: table for table in LISTED}
