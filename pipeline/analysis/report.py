@@ -120,7 +120,7 @@ def first_figure(names: list[str], rows: Mapping[Table, pd.DataFrame]) -> str:
 def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
     """What is best where, by how much and how surely: the two sides of the first comparison at each
     place, else the ranking of several sweeps, else the points of each."""
-    if COMPARISON in rows and scope.comparisons:
+    if COMPARISON in rows and (rows[COMPARISON]["comparison"] == 1).any():
         item = scope.comparisons[0]
         l0 = next(iter(item.matched_l0), scope.matched_levels[0])
         compared = rows[COMPARISON].query("comparison == 1").to_dict("records")

@@ -93,6 +93,10 @@ def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
         }
     )
     texts = answer(scope, {RANKING: rows}).texts
+    nothing_compared = pd.DataFrame({"comparison": []})
+    first = spec().matched_levels[0]
+    rows["l0"] = [first, first, first + 1]
+    assert answer(spec(), {COMPARISON: nothing_compared, RANKING: rows}).texts.equals(texts)
     assert texts["Sweep"].tolist() == ["a", "b"]
     points = rows.assign(variant="gated", width=128, lam=0.1, l0=rows["l0"])
     for alone in ({}, {RANKING: rows.assign(of=1)}):
