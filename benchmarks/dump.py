@@ -1,15 +1,17 @@
 """How fast a dump is beside the forward passes it is made of.
 
-    python -m benchmarks.dump [--model smollm2-135m] [--batches 4 8 16 32]
+    python -m benchmarks.dump [--model smollm2-135m] [--batches 4 8 16 32] [--layers 5 15 25]
 
-Three arms take turns. The full forward pass includes the head. The bare pass ends after the studied
-block and keeps nothing. The dump stores three hookpoints: drop rules, permutation, statistics,
-checksums and fsync, without the calibration. The seal, which reads all of it, has its own line.
+Three arms take turns. The full forward pass includes the head. The bare pass ends after the last
+block studied and keeps nothing. The dump stores every hookpoint: drop rules, permutation,
+statistics, checksums and fsync, without the calibration. The seal, which reads all of it, has its
+own line.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 import time
 from dataclasses import replace
@@ -22,12 +24,14 @@ import torch
 
 from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.models import SHAPES, random_model
-from sagsae.activations.dump import DumpSettings, dump_activations
+from sagsae.activations.dump import dump_activations
 from sagsae.activations.hookpoints import capture, default_hookpoints, run_captured
-from sagsae.activations.reading import contexts_per_block
+from sagsae.activations.reading import DumpSettings, contexts_per_block
 from sagsae.activations.tokens import TokenStore
 
 LENGTH = 128
+Place = tuple[int, str]
+"""A layer, and one of its hookpoints."""
 
 
 def random_tokens(contexts: int, vocabulary: int) -> TokenStore:
@@ -38,14 +42,15 @@ def random_tokens(contexts: int, vocabulary: int) -> TokenStore:
 
 
 def measure(
-    name: str, rows: int, batch: int, rounds: int, root: Path, device: str = "cpu"
+    name: str, places: list[Place], rows: int, batch: int, rounds: int, root: Path, device: str
 ) -> tuple[int, dict[str, Timing], float]:
     """Tokens of a round, the timings, and CPU seconds of the seal per round."""
-    layer, model = SHAPES[name][1], random_model(name).to(device)
+    model = random_model(name).to(device)
     per_block = contexts_per_block(rows, LENGTH)
     tokens = random_tokens(per_block * (rounds + 1), model.config.vocab_size)
-    known = default_hookpoints(model.config.model_type, layer)
-    points = {name: known[name] for name in ("mlp_out", "attn", "resid")}
+    kind = model.config.model_type
+    points = {f"l{layer}.{hook}": default_hookpoints(kind, layer)[hook] for layer, hook in places}
+    last = default_hookpoints(kind, max(layer for layer, _ in places))["resid"]
     read = -(-rows // ((LENGTH - 1) * batch)) * batch  # a block stops once it is full
     read = min(read, per_block)
     settings = DumpSettings(
@@ -72,7 +77,7 @@ def measure(
         finished()
 
     def truncated(number: int) -> None:
-        with capture(model, {"resid": points["resid"]}):
+        with capture(model, {"last": last}):
             for ids in batches(number):
                 run_captured(model, ids)
         finished()
@@ -97,14 +102,25 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8192, help="of a block, one a round")
     parser.add_argument("--batches", type=int, nargs="+", default=[8], help="contexts a pass")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--layers", type=int, nargs="+", help="default: the local study's")
+    names = ["mlp_out", "attn", "resid"]
+    parser.add_argument("--hookpoints", nargs="+", default=names, help="of each layer")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--folder", type=Path, help="where the store goes; default: temporary")
     options = parser.parse_args()
+    layers = options.layers or [SHAPES[options.model][1]]
+    places = list(itertools.product(layers, options.hookpoints))
     lines = []
     for batch in options.batches:
         with tempfile.TemporaryDirectory(dir=options.folder) as root:
             tokens, timings, seal = measure(
-                options.model, options.rows, batch, options.rounds, Path(root), options.device
+                options.model,
+                places,
+                options.rows,
+                batch,
+                options.rounds,
+                Path(root),
+                options.device,
             )
         for arm, timing in timings.items():
             speeds = [f"{tokens / median(seconds):,.0f}" for seconds in (timing.wall, timing.cpu)]

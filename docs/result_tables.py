@@ -68,10 +68,9 @@ Shown = tuple[pd.DataFrame, Mapping[Any, str]]
 """A table of texts, and the heading of each column."""
 
 
-def markdown(name: str, file: Path) -> str:
-    """The table of that name from a CSV file, as Markdown."""
-    kind, _, asked = name.partition(" ")
-    texts, headings = TABLES[kind](_named(read_table(file)), *filter(None, [asked]))
+def markdown(table: Callable[..., Shown], asked: str, file: Path) -> str:
+    """A table from a CSV file as Markdown; what is asked for may be nothing."""
+    texts, headings = table(_named(read_table(file)), *filter(None, [asked]))
     columns = [Column(str(column), heading) for column, heading in headings.items()]
     return page.markdown(page.grid(texts.rename(columns=str), columns, ""))
 
@@ -92,7 +91,7 @@ def _model(name: str) -> str:
     return families.get(name.partition("-")[0], name)
 
 
-def _pivoted(texts: pd.Series, rows: Mapping[str, str], columns: Mapping[Any, str]) -> Shown:
+def pivoted(texts: pd.Series, rows: Mapping[str, str], columns: Mapping[Any, str]) -> Shown:
     """A column for each key of the last level of the index, a dash where there is no text."""
     wide = texts.unstack(sort=False).reindex(columns=list(columns)).dropna(how="all")
     return wide.fillna(BLANK).reset_index(), {**rows, **columns}
@@ -122,7 +121,7 @@ def _effects(
     at = pd.MultiIndex.from_frame(rows[["recipe", "widths"]])
     chosen = rows.assign(setting=at.to_flat_index())[at.isin(list(headings))]
     texts = chosen.set_index(["pair", "setting"]).apply(text, axis=1)
-    wide, heads = _pivoted(texts, {"pair": "pair"}, headings)
+    wide, heads = pivoted(texts, {"pair": "pair"}, headings)
     return wide.set_index("pair").reindex(PLACES).dropna(how="all").reset_index(), heads
 
 
@@ -271,8 +270,8 @@ def rates(rows: pd.DataFrame, family: str) -> Shown:
     rows = rows[
         (rows["family"] == family) & (rows["measure"] == "r2") & (rows["recipe"] == "tuned")
     ]
-    texts = rows.set_index(["pair", "times_d"]).apply(_rate, axis=1)
-    return _pivoted(texts, {"pair": "pair"}, WIDTHS)
+    texts = rows.set_index(["pair", "times_d"]).apply(rate, axis=1)
+    return pivoted(texts, {"pair": "pair"}, WIDTHS)
 
 
 def data(rows: pd.DataFrame, family: str) -> Shown:
@@ -281,17 +280,17 @@ def data(rows: pd.DataFrame, family: str) -> Shown:
     several = rows.groupby("pair")["recipe"].transform("nunique") > 1
     rows = _by_data(rows[several]).sort_values("pair", kind="stable")
     rows["pair"] += ", " + rows["recipe"].map(DATA)
-    texts = rows.set_index(["pair", "times_d"]).apply(_rate, axis=1)
-    return _pivoted(texts, {"pair": "pair, tokens"}, WIDTHS)
+    texts = rows.set_index(["pair", "times_d"]).apply(rate, axis=1)
+    return pivoted(texts, {"pair": "pair, tokens"}, WIDTHS)
 
 
 def halves(rows: pd.DataFrame, family: str) -> Shown:
     """R2 of two sides at H minus that of one at 2H: a row per pair."""
     asked = rows["family"].eq(family) & rows["recipe"].eq("tuned") & rows["pairs"].isna()
-    gap = partial(_with_interval, name="r2_difference", form="{:+.3f}")
+    gap = partial(with_interval, name="r2_difference", form="{:+.3f}")
     texts = rows[asked].set_index(["pair", "times_d"]).apply(gap, axis=1)
     headings = {times: f"{name} against {2 * times}d" for times, name in WIDTHS.items()}
-    return _pivoted(texts, {"pair": "pair"}, headings)
+    return pivoted(texts, {"pair": "pair"}, headings)
 
 
 def consistency(rows: pd.DataFrame, variants: str) -> Shown:
@@ -305,7 +304,7 @@ def consistency(rows: pd.DataFrame, variants: str) -> Shown:
     }
     series = pd.Series(texts).rename_axis(["pair", "times_d"])
     headings = {times: f"{name}, {2 * times}d" for times, name in WIDTHS.items()}
-    return _pivoted(series, {"pair": "pair"}, headings)
+    return pivoted(series, {"pair": "pair"}, headings)
 
 
 def poles(rows: pd.DataFrame, variant: str) -> Shown:
@@ -325,16 +324,16 @@ def _by_data(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values("recipe", key=lambda names: names.map(order), kind="stable")
 
 
-def _rate(row: pd.Series) -> str:
+def rate(row: pd.Series) -> str:
     """The rate and its interval, or the bound."""
     if row["bound"]:
         return f"{row['bound']} {row['rate']:.3g}"
-    return _with_interval(row, "rate", "{:.2f}")
+    return with_interval(row, "rate", "{:.2f}")
 
 
-def _with_interval(row: pd.Series, name: str, form: str) -> str:
+def with_interval(row: pd.Series, name: str, form: str) -> str:
     """The value, and its 95 % interval; an end beyond the trained widths is open."""
-    ends = [row[f"{name}_{end}"] for end in ("low", "high")]
+    ends = [row.get(f"{name}_{end}", row.get(end)) for end in ("low", "high")]
     low, high = ("" if pd.isna(end) else form.format(end) for end in ends)
     interval = (
         f"{low} to {high}" if low and high else f"{low} or more" if low else f"{high} or less"

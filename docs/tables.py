@@ -1,7 +1,7 @@
 """Tables of the pages, which stand in them as Markdown: ``python -m docs.tables`` makes them anew.
 
 A pair of comments holds each: ``<!-- table: NAME of FILE -->`` and ``<!-- end -->``. FILE is a CSV
-file of a committed study, see ``docs.result_tables``; tables without one follow from the code.
+file of a committed study, see `OF_FILES`; tables without one follow from the code.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from docs.result_tables import markdown
+from docs.known_features import calibration, visible
+from docs.result_tables import TABLES, markdown
 from pipeline.analysis import page
 from pipeline.analysis.table import Table, all_tables
 from pipeline.study.study import Study
@@ -24,6 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MADE = re.compile(r"^<!-- table: (.+?)(?: of (\S+))? -->\n.*?^<!-- end -->$", re.M | re.S)
 
+OF_FILES = TABLES | {"calibration": calibration, "visible": visible}
+
 
 def renewed(path: Path) -> str:
     """A page with all its tables made anew."""
@@ -32,7 +35,8 @@ def renewed(path: Path) -> str:
         name, file = asked.groups()
         if not file:
             return f"<!-- table: {name} -->\n\n{OF_CODE[name]()}\n\n<!-- end -->"
-        table = markdown(name, path.parent / file)
+        kind, _, part = name.partition(" ")
+        table = markdown(OF_FILES[kind], part, path.parent / file)
         study = Path(file).parts[-3]
         source = f"*From [{study}/{Path(file).name}]({file}).*"
         return f"<!-- table: {name} of {file} -->\n\n{table}\n\n{source}\n\n<!-- end -->"

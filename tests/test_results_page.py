@@ -25,6 +25,7 @@ from tests.helpers.committed import (
     numbers,
     of,
     pairs,
+    told,
 )
 
 FAMILIES = {"batchtopk": "absbatchtopk", "gated": "sagsae_tied"}
@@ -49,14 +50,6 @@ def test_the_columns_that_are_explained_are_there():
             for name in re.findall(r"`(.+?)`", names):
                 assert fnmatch.filter(there, name), f"{table.file} has no column {name}"
     assert explained > 40
-
-
-def told(start: str, sentences: int = 1) -> list[str]:
-    """Numbers of the sentences that begin so, names of code aside."""
-    page = " ".join((ROOT / "docs/results.md").read_text().split())
-    (_, after) = page.split(start)
-    text = " ".join(re.split(r"(?<=\.)(?:\*\*)? ", start + after)[:sentences])
-    return numbers(re.sub(r"`[^`]*`", "", text))
 
 
 def seeds(variant: str, width: int, recipe: str, **place: str) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from math import comb, log2
 
 import numpy as np
@@ -12,6 +11,7 @@ from tests.helpers.committed import (
     D_MODEL,
     ROOT,
     at_65,
+    both_poles,
     dead_share,
     ends,
     gains,
@@ -24,30 +24,26 @@ from tests.helpers.committed import (
     pairs,
     poles,
     rate,
+    readme_section,
 )
-
-
-def section() -> str:
-    """What stands below the head, without targets of links and names of code."""
-    parts = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.M)
-    (found,) = (text for text in parts if text.startswith("What came out\n"))
-    return re.sub(r"\]\([^)]*\)|`[^`]*`", "", found)
 
 
 def said(number: int) -> list[str]:
     """Numbers of a bullet, in order; zero: of the paragraph and the table above the first."""
-    return numbers(section().split("\n- ")[number])
+    return numbers(readme_section("What came out").split("\n- ")[number])
 
 
 def rows() -> list[list[str]]:
     """Numbers of each row of the table."""
-    return [numbers(line) for line in section().splitlines() if line.startswith("|")][2:]
+    lines = readme_section("What came out").splitlines()
+    return [numbers(line) for line in lines if line.startswith("|")][2:]
 
 
 def test_the_study():
     studies = (ROOT / "results/reference").glob("*/measures")
     everything = sum(len(measures(folder.parent.name)) for folder in studies)
-    assert said(0)[0] == f"{everything:,}"
+    truth = len(measures("truth"))
+    assert said(0)[:3] == [f"{n:,}" for n in (everything, everything - truth, truth)]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +73,7 @@ def test_half_the_width_of_batchtopk():
     short, usual, longest = (
         millions(of("sign", recipe=recipe)) for recipe in ("once-15m", "tuned", "thrice-45m")
     )
-    assert said(1) == [
+    assert said(2) == [
         *(short, f"{smollm2:.3f}", f"{gemma:.3f}"),
         *(usual, f"{once:.3f}", longest, f"{long:.3f}"),
     ]
@@ -103,7 +99,7 @@ def test_attn():
     shut = gates_of_deep("mean-long", "sagsae_tied", "sagsae_onesided")
     left = [f"{shut[model, 'attn'].gap:.3f}" for model in D_MODEL]
     tokens = millions(of("deep", recipe="mean-long")).split(".")[0]
-    assert said(2) == [
+    assert said(3) == [
         *(*ends(gained, ".3f"), "4", *one, *two, "2", *gates, most),
         *(*left, tokens, "2", "4"),
     ]
@@ -119,9 +115,10 @@ def test_opposites():
         floor += [poles("sign-nulls", null, d) for null in ("gauss", "redrawn", "frozen")]
     gemma, smollm2 = (half_width("sign", 2, d, model=m, **real) for m, d in D_MODEL.items())
     _, weaker = zip(*cosines, strict=True)
-    assert said(3) == [
+    assert said(4) == [
         *(*gauss, f"{gemma:.3f}", f"{smollm2:.3f}"),
         *(*set(weaker), *ends(np.ravel(floor), ".2f"), millions(of("sign", **real))),
+        f"{100 - max(share for _, share in both_poles('q100', 'mid100', 'wide100')):.0f}",
     ]
 
 
@@ -137,7 +134,7 @@ def test_claims_of_the_paper():
     wins.append(sum(x.dominates for x in wide.values()))
     budgets = [millions(of("deep", recipe=recipe)).split(".")[0] for recipe in ("mean", "long")]
     (ahead,) = {sum(x.gap > 0 for x in found.values()) for found in long}
-    assert said(4) == [
+    assert said(5) == [
         *("3", "7", *ends((100 * x for x in zero), ".0f"), "1.5"),
         *(budgets[0], *map(str, wins[:2]), "2", "4", str(wins[2]), "8", "16"),
         *(budgets[1], *map(str, set(late)), "64", str(ahead)),
@@ -152,7 +149,7 @@ def test_bits_of_a_code():
         for width in (d, 2 * d, 4 * d):
             two, one = log2(comb(width, 64)) + 64, log2(comb(2 * width, 64))
             assert abs(two / one - 1) < 0.01
-    assert said(0)[1:4] == ["1", "2", "64"]
+    assert said(0)[3:6] == ["1", "2", "64"]
 
 
 def dead_against(recipe: str) -> float:

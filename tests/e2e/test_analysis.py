@@ -34,7 +34,9 @@ def analysis(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["local", "deep", "competitors", "collapse", "sign-tuning"])
+@pytest.mark.parametrize(
+    "name", ["local", "deep", "competitors", "collapse", "sign-tuning", "truth"]
+)
 def test_a_committed_study_follows_from_its_measures(name, tmp_path):
     done = analysis(REFERENCE / name / "measures", tmp_path / "out", "tables")
     assert done.returncode == 0, done.stderr[-3000:]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,21 @@ D_MODEL = {"gemma3-270m": 640, "smollm2-135m": 576}
 def numbers(text: str) -> list[str]:
     """In order, as written, with a sign where they have one; of 8d the 8."""
     return re.findall(r"(?<![\w-])-?\d+(?:,\d{3})*(?:\.\d+)?", text)
+
+
+def told(start: str, sentences: int = 1) -> list[str]:
+    """Numbers of the sentences of the results page that begin so, names of code aside."""
+    page = " ".join((ROOT / "docs/results.md").read_text().split())
+    (_, after) = page.split(start)
+    text = " ".join(re.split(r"(?<=\.)(?:\*\*)? ", start + after)[:sentences])
+    return numbers(re.sub(r"`[^`]*`", "", text))
+
+
+def readme_section(head: str) -> str:
+    """What stands below this head of README, without targets of links and names of code."""
+    parts = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.M)
+    (found,) = (text for text in parts if text.startswith(f"{head}\n"))
+    return re.sub(r"\]\([^)]*\)|`[^`]*`", "", found)
 
 
 @cache
@@ -140,6 +156,22 @@ def poles(study: str, recipe: str, d: int) -> list[list[float]]:
     found = [pole for pole in found if asked.items() <= pole["cell"].items()]
     assert len(found) > 1
     return [[pole[name] for pole in found] for name in ("stronger", "weaker")]
+
+
+def both_poles(*models: str, recipe: str = "") -> Iterator[tuple[tuple[str, int], float]]:
+    """Share of two-sided latents of AbsBatchTopK of which both poles are found, by place."""
+    shares = defaultdict(list)
+    for line in measures("truth", "signs"):
+        for pole in line["poles"]:
+            cell, found = pole["cell"], [pole[name] for name in ("both", "one", "neither")]
+            if (
+                cell["model"] in models
+                and cell["variant"] == "absbatchtopk"
+                and cell.get("recipe", "") == recipe
+            ):
+                shares[cell["model"], cell["width"]].append(found[0] / sum(found))
+    for at, values in shares.items():
+        yield at, 100 * float(np.mean(values))
 
 
 def dead_share(**asked: object) -> str:

@@ -1,0 +1,96 @@
+"""Study truth on the results page: two tables for ``docs.tables``, and a figure.
+
+``python -m docs.known_features`` draws docs/calibration.png: the rate of BatchTopK against width
+where features are known, and at the six places of language models (study sign).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from docs.result_tables import MODELS, PLACES, WIDTHS, Shown, pivoted, rate, with_interval
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.tables.truth import VISIBLE
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = {
+    "wide0": "none, 256",
+    "wide100": "all, 256",
+    "mid0": "none, 176",
+    "mid100": "all, 176",
+    "q0": "none, 96",
+    "q50": "half, 96",
+    "q100": "all, 96",
+    "signed": "either sign, 96",
+    "tree": "none, tree, 96",
+}
+"""Model of study truth -> which of its features have an opposite, and dimensions."""
+JUDGED = ("q0", "q100", "tree")
+"""Models of study truth that have all families."""
+# Study -> the recipe that is shown, and the title of its panel.
+SHOWN = {
+    "truth": ("", "Known features: opposites, dimensions"),
+    "sign": ("tuned", "Language models (study sign)"),
+}
+# Of the bounds.
+MARKS = {"": "o", "above": "^", "below": "v"}
+
+
+def calibration(rows: pd.DataFrame, family: str) -> Shown:
+    """By R2 on known features: a row per kind of features and length of training."""
+    rows = rows[(rows["family"] == family) & (rows["measure"] == "r2")]
+    rows = rows.set_index("model").loc[[*KINDS]].reset_index()
+    rows["kind"] = rows["model"].map(KINDS) + rows["recipe"].map({"": "", "short": ", 0.5 M rows"})
+    texts = rows.set_index(["kind", "multiple"]).apply(rate, axis=1)
+    return pivoted(texts, {"kind": "opposites, dimensions"}, WIDTHS)
+
+
+def visible(rows: pd.DataFrame) -> Shown:
+    """How F1 and MCC go with what can be seen, over all points: a row per visible number."""
+    rows = rows[rows["model"].isin(JUDGED) & (rows["points_from"] == "all")]
+    heads = rows["truth"].str.upper() + ": " + rows["model"].map(KINDS) + ", n = "
+    heads = (heads + rows["n"].astype(str)).rename("head")
+    correlation = partial(with_interval, name="correlation", form="{:+.2f}")
+    texts = rows.set_index([rows["visible"].map(VISIBLE), heads]).apply(correlation, axis=1)
+    return pivoted(texts, {"visible": "number"}, {head: head for head in heads})
+
+
+def lines_of(study: str) -> dict[str, pd.DataFrame]:
+    """Place -> its rates by R2, by width."""
+    recipe, _ = SHOWN[study]
+    rows = read_table(ROOT / "results/reference" / study / "tables/sign_rates.csv")
+    chosen = (rows["family"] == "batchtopk") & (rows["measure"] == "r2")
+    rows = rows[chosen & (rows["recipe"] == recipe)].sort_values("multiple")
+    places = rows.groupby(["model", "hookpoint"], sort=False)
+    found = {KINDS.get(m, f"{MODELS.get(m)} {h}"): line for (m, h), line in places}
+    return {name: found[name] for name in (*KINDS.values(), *PLACES) if name in found}
+
+
+def main() -> None:
+    """Draw it."""
+    drawing, panels = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")
+    for panel, (study, (_, title)) in zip(panels, SHOWN.items(), strict=True):
+        for place, line in lines_of(study).items():
+            (drawn,) = panel.plot(line["multiple"], line["rate"], label=place)
+            for bound, marker in MARKS.items():
+                at = line[line["bound"] == bound]
+                panel.plot(at["multiple"], at["rate"], marker, color=drawn.get_color())
+            panel.fill_between(
+                line["multiple"], line["rate_low"], line["rate_high"], alpha=0.15, lw=0
+            )
+        panel.axhline(1, color="black", lw=0.8)
+        panel.set(xscale="log", yscale="log", title=title, xlabel="two-sided width over d")
+        panel.set_xticks([1, 2, 4], ["1", "2", "4"])
+        panel.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+        panel.minorticks_off()
+        panel.legend(fontsize=8)
+    panels[0].set_ylabel("rate of a second side")
+    drawing.savefig(ROOT / "docs/calibration.png", dpi=120)
+
+
+if __name__ == "__main__":
+    main()

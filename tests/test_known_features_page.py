@@ -1,0 +1,173 @@
+"""What the results page and README say of study truth, computed again from its measures."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from itertools import product
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from pipeline.analysis.csv_files import read_table
+from tests.helpers.committed import (
+    ROOT,
+    both_poles,
+    ends,
+    measures,
+    numbers,
+    of,
+    pairs,
+    readme_section,
+    told,
+)
+from tests.helpers.committed import rate as rate_of_sign
+
+JUDGED = ("q0", "q100", "tree")
+WIDTHS = {"mid": 176, "wide": 256}
+L0, NEAR = 20, 1.5
+TRUTHS = ("f1", "mcc")
+
+
+def dimensions(model: str) -> int:
+    return WIDTHS.get(model.rstrip("01"), 96)
+
+
+def key(cell: dict) -> tuple:
+    """The point that a cell is a seed of."""
+    names = ("model", "variant", "width", "lam", "k", "recipe")
+    return tuple(cell.get(name) for name in names)
+
+
+def points(model: str) -> list[dict[str, float]]:
+    """Means over seeds of what is seen and what is true."""
+    found, agreed = defaultdict(list), {}
+    for cell in of("truth", model=model):
+        found[key(cell["cell"])].append(cell)
+    for line in measures("truth", "signs"):
+        agreed |= {key(pair["cells"][0]): pair["assigned"] for pair in line["agreements"]}
+    names = ("r2", "f1", "mcc", "l0", "true_l0", "bipolar_fraction", "dead_fraction")
+    return [
+        {name: float(np.mean([cell[name] for cell in cells])) for name in names}
+        | {"width": cells[0]["cell"]["width"], "two": "abs" in at[1] or "sagsae" in at[1]}
+        | {"consistency": agreed.get(at, np.nan)}
+        for at, cells in found.items()
+    ]
+
+
+def correlation(among: Iterable[dict[str, float]], first: str, second: str) -> float:
+    both = np.array([(point[first], point[second]) for point in among])
+    return float(spearmanr(*both[~np.isnan(both).any(1)].T)[0])
+
+
+def at_20(variant: str, times: int, model: str, name: str = "r2", recipe: str = "") -> np.ndarray:
+    """[seeds] a number at L0 = 20, linear in log L0 between the two k or lambdas."""
+    asked = {"variant": variant, "width": times * dimensions(model), "model": model}
+    seeds = defaultdict(list)
+    for cell in of("truth", recipe=recipe, **asked):
+        seeds[cell["cell"]["seed"]].append((np.log(cell["l0"]), cell[name]))
+    read = [np.array(sorted(pairs)).T for _, pairs in sorted(seeds.items())]
+    return np.array([np.interp(np.log(L0), x, y, left=np.nan, right=np.nan) for x, y in read])
+
+
+def rate(model: str, times: int) -> float:
+    two = at_20("absbatchtopk", times, model).mean()
+    one = np.maximum.accumulate([at_20("batchtopk", m, model).mean() for m in (1, 2, 4, 8)])
+    return 2 ** float(np.interp(two, one, [0, 1, 2, 3], left=0, right=np.inf)) / times
+
+
+def test_r2_predicts_the_wrong_way_round():
+    of_all = [correlation(points(model), "r2", truth) for model in JUDGED for truth in TRUTHS]
+    assert max(of_all) < -0.5
+    tree = [p for p in points("tree") if 1 / NEAR <= p["l0"] / p["true_l0"] <= NEAR]
+    near = told("Near the true L0 of `tree`")
+    assert near[0] == f"{correlation(tree, 'r2', 'f1'):.2f}"
+
+
+def test_agreement_of_seeds_predicts():
+    found = {"consistency": [], "r2": []}
+    for model, two, times in product(JUDGED, (False, True), (1, 2, 4)):
+        alike = [p for p in points(model) if (p["two"], p["width"]) == (two, 96 * times)]
+        assert len(alike) >= 11
+        for seen, values in found.items():
+            values.append(correlation(alike, seen, "f1"))
+    said = [*ends(found["consistency"], ".2f"), *ends(found["r2"], ".2f")]
+    assert told("Among points of equal width and sides") == said
+
+
+def test_rates():
+    assert rate("q0", 1) == rate("q100", 1) == np.inf
+    for model in ("mid0", "wide0"):
+        assert rate(model, 1) <= 1.03
+        assert max(rate(model, 2), rate(model, 4)) < 1
+    made = read_table(ROOT / "results/reference/truth/tables/sign_rates.csv")
+    asked = made["model"].map({"q50": 1.5, "q100": 2, "mid100": 2, "wide100": 2, "signed": 2})
+    inside = (made["rate_low"] <= asked) & (asked <= made["rate_high"])
+    assert not inside[(made["family"] == "batchtopk") & (made["measure"] == "r2")].any()
+    raised = [rate(f"{kind}100", 1) - max(1, rate(f"{kind}0", 1)) for kind in WIDTHS]
+    assert told("- **Opposites raise it where")[:3] == [
+        f"{raised[0]:.2f}",
+        str(WIDTHS["mid"]),
+        f"{raised[1]:.2f}",
+    ]
+
+
+def test_where_language_models_lie():
+    found = [rate_of_sign(1, **place) for place in pairs("mlp_out", "resid")]
+    assert told("- **Language models lie above")[-2:] == ends(found, ".2f")
+    assert min(found) > rate("mid100", 1)
+
+
+def test_features_found_by_two_sides():
+    def f1(model: str, two: int, one: int) -> list[str]:
+        sides = at_20("absbatchtopk", two, model, "f1"), at_20("batchtopk", one, model, "f1")
+        return [f"{side.mean():.2f}" for side in sides]
+
+    kinds = {cell["cell"]["model"] for cell in measures("truth")}
+    ahead = {k for k in kinds for t in (1, 2, 4) if np.greater(*map(float, f1(k, t, t)))}
+    assert ahead == {"signed"}
+    equal = {k for k in kinds if np.greater(*map(float, f1(k, 1, 2)))}
+    assert equal == {"wide100", "signed"}
+    assert told("- **Two sides find fewer features", 3) == [
+        *(str(WIDTHS["mid"]), *f1("mid0", 1, 1), *f1("mid100", 1, 1)),
+        *("2", str(WIDTHS["wide"]), *f1("wide100", 1, 2), *f1("signed", 1, 2)),
+    ]
+
+
+def test_the_test_of_poles():
+    by_kind = [dict(both_poles(name)).values() for name in ("q100", "mid100", "wide100")]
+    dense, *sparse = by_kind
+    none = max(share for _, share in both_poles("q0", "mid0", "wide0"))
+    assert not any(share for _, share in both_poles("q0", "q100", recipe="short"))
+    said = told("- **The test of poles misses", 4)
+    assert said == [
+        *(f"{max(dense):.1f}", "96", *ends(sparse[0], ".0f"), "176", *ends(sparse[1], ".0f")),
+        *("256", "0.5", "80", f"{none:.1f}"),
+    ]
+
+
+def test_the_order_of_families():
+    names = ("topk", "batchtopk", "jumprelu", "matryoshka_batchtopk")
+    found = [at_20(name, 4, "tree", "f1").mean() for name in names]
+    assert found == sorted(found, reverse=True)
+    assert np.isnan(at_20("relu", 4, "tree")).all()
+    collapsed = [cell for cell in measures("truth") if cell["collapsed"]]
+    assert {cell["cell"]["variant"] for cell in collapsed} == {"relu", "absrelu"}
+    assert {cell["cell"]["lam"] for cell in collapsed} == {0.45, 0.75}
+    assert told("- **The published order of families", 4) == [
+        *("4", *(f"{value:.2f}" for value in found), "20"),
+        *(str(len(collapsed)), f"{len(measures('truth')):,}"),
+    ]
+
+
+def test_which_number_to_believe():
+    """README's bullet."""
+    r2, agreed = (
+        [correlation(points(model), seen, "f1") for model in JUDGED]
+        for seen in ("r2", "consistency")
+    )
+    counts = [len(points(model)) for model in JUDGED]
+    assert numbers(readme_section("What came out").split("\n- ")[1]) == [
+        *(*ends(r2, ".2f"), *ends(agreed, ".2f"), *ends(counts, "d"), "1", "8"),
+    ]
+    assert rate("q0", 1) == np.inf
