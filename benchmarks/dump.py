@@ -14,13 +14,14 @@ import argparse
 import itertools
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.models import SHAPES, random_model
@@ -47,7 +48,8 @@ def measure(
     """Tokens of a round, the timings, and CPU seconds of the seal per round."""
     model = random_model(name).to(device)
     per_block = contexts_per_block(rows, LENGTH)
-    tokens = random_tokens(per_block * (rounds + 1), model.config.vocab_size)
+    blocks = 1 if device != "cpu" else torch.get_num_threads()  # of a round: one a core
+    tokens = random_tokens(per_block * blocks * (rounds + 1), model.config.vocab_size)
     kind = model.config.model_type
     points = {f"l{layer}.{hook}": default_hookpoints(kind, layer)[hook] for layer, hook in places}
     last = default_hookpoints(kind, max(layer for layer, _ in places))["resid"]
@@ -56,15 +58,17 @@ def measure(
     settings = DumpSettings(
         rows_per_chunk=1024,
         rows_per_block=rows,
-        n_blocks=rounds + 1,
+        n_blocks=blocks * (rounds + 1),
         seed=0,
         batch_contexts=batch,
     )
 
-    def batches(number: int) -> Any:
-        first = number * per_block
-        ids = torch.from_numpy(tokens.input_ids[first : first + read]).long()
-        return ids.to(device).split(batch)
+    def batches(number: int) -> Iterator[Tensor]:
+        for first in range(
+            number * blocks * per_block, (number + 1) * blocks * per_block, per_block
+        ):
+            ids = torch.from_numpy(tokens.input_ids[first : first + read]).long()
+            yield from ids.to(device).split(batch)
 
     def finished() -> None:
         if device != "cpu":
@@ -83,9 +87,9 @@ def measure(
         finished()
 
     def fill(number: int, seal: bool = False) -> None:
-        """Add a block to the store."""
+        """Add blocks to the store."""
         calibration = torch.from_numpy(tokens.input_ids[:8]).long()
-        size = replace(settings, n_blocks=number + 1)
+        size = replace(settings, n_blocks=blocks * (number + 1))
         arguments = (model, tokens, calibration, points, root, "bench", size)
         dump_activations(*arguments, seal=seal, device=device)
 
@@ -93,13 +97,13 @@ def measure(
     timings = interleaved(arms, rounds)
     began = time.process_time()
     fill(rounds, seal=True)
-    return read * LENGTH, timings, (time.process_time() - began) / (rounds + 1)
+    return read * LENGTH * blocks, timings, (time.process_time() - began) / (rounds + 1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--model", choices=SHAPES, default="smollm2-135m")
-    parser.add_argument("--rows", type=int, default=8192, help="of a block, one a round")
+    parser.add_argument("--rows", type=int, default=8192, help="of a block; a round has one a core")
     parser.add_argument("--batches", type=int, nargs="+", default=[8], help="contexts a pass")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--layers", type=int, nargs="+", help="default: the local study's")
