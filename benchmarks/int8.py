@@ -93,7 +93,10 @@ def main() -> None:
     ids, lines = contexts(tokenizer, judging), []
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         held = dumped(judging, NAMES, Path(folder) / "held")
-        stores = {kind: dumped(training, NAMES, Path(folder) / kind, dtype=kind) for kind in KINDS}
+        stores = {
+            kind: dumped(training, NAMES, Path(folder) / kind, int8=kind == "int8")
+            for kind in KINDS
+        }
         for name, kind in itertools.product(NAMES, KINDS):
             point = sagsae.default_hookpoints(model.config.model_type, LAYER)[name]
             found = []

@@ -93,6 +93,11 @@ def test_agreement_of_seeds_predicts():
             values.append(correlation(alike, seen, "f1"))
     said = [*ends(found["consistency"], ".2f"), *ends(found["r2"], ".2f")]
     assert told("Among points of equal width and sides") == said
+    sparse = [points(f"{kind}{share}") for kind in WIDTHS for share in (0, 100)]
+    assert {len(among) for among in sparse} == {14}
+    found = {seen: [correlation(p, seen, "f1") for p in sparse] for seen in found}
+    said = [*ends(found["consistency"], ".2f"), *ends(found["r2"], ".2f")]
+    assert told("In 176 and 256 dimensions (BatchTopK")[-4:] == said
 
 
 def test_rates():
