@@ -118,7 +118,7 @@ def test_opposites():
     assert said(4) == [
         *(*gauss, f"{gemma:.3f}", f"{smollm2:.3f}"),
         *(*set(weaker), *ends(np.ravel(floor), ".2f"), millions(of("sign", **real))),
-        f"{100 - max(share for _, share in both_poles('q100', 'mid100', 'wide100')):.0f}",
+        f"{max(share for _, share in both_poles('q100', 'mid100', 'wide100')):.0f}",
     ]
 
 

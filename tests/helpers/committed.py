@@ -159,7 +159,8 @@ def poles(study: str, recipe: str, d: int) -> list[list[float]]:
 
 
 def both_poles(*models: str, recipe: str = "") -> Iterator[tuple[tuple[str, int], float]]:
-    """Share of two-sided latents of AbsBatchTopK of which both poles are found, by place."""
+    """(Model, width) of `truth`, and the percentage of two-sided latents of AbsBatchTopK of which
+    both poles are found, mean over cells."""
     shares = defaultdict(list)
     for line in measures("truth", "signs"):
         for pole in line["poles"]:
