@@ -64,6 +64,12 @@ OUTCOMES = {
     "one_sided_alike": "alike",
 }
 """Column of poles.csv -> its heading."""
+CELLS_OF_PLACES = {
+    "mlp_in-mlp_added": "transcoder",
+    "mlp_in-mlp_added@skip": "transcoder, skip",
+    "mlp_added": "autoencoder",
+}
+"""Hookpoint and recipe of study places -> what is trained there."""
 Shown = tuple[pd.DataFrame, Mapping[Any, str]]
 """A table of texts, and the heading of each column."""
 
@@ -307,6 +313,27 @@ def consistency(rows: pd.DataFrame, variants: str) -> Shown:
     return pivoted(series, {"pair": "pair"}, headings)
 
 
+def transcoders(rows: pd.DataFrame, name: str) -> Shown:
+    """At k = 32, BatchTopK of 2d and two sides of d: a row per model, and layer if any."""
+    rows = rows[rows["k"] == 32]
+    layers = rows["pair"].str.extract(r"^(\w+) (?:l(\d+)\.)?(.+)$")
+    rows = rows.assign(
+        nats=rows["ce_sae"] - rows["ce_clean"] if name == "nats" else 0,
+        place=layers[0] + (", layer " + layers[1]).fillna(""),
+        kind=(layers[2] + ("@" + rows["recipe"]).str.removesuffix("@")).map(CELLS_OF_PLACES),
+    )
+    means = rows.groupby(["place", "kind", "variant"], sort=False)[name].mean().unstack(sort=False)
+    texts = means["batchtopk"].map(_number) + ", " + means["absbatchtopk"].map(_number)
+    heads = {kind: kind for kind in CELLS_OF_PLACES.values()}
+    wide, headings = pivoted(texts, {"place": "model"}, heads)
+    numbered = wide["place"].str.replace(r" (\d)$", r" 0\1", regex=True)
+    wide = wide.loc[numbered.sort_values().index]
+    if name == "r2":
+        linear = rows.groupby("place")["linear_r2"].mean().map(_number)
+        return wide.assign(linear=wide["place"].map(linear)), headings | {"linear": "linear map"}
+    return wide, headings
+
+
 def poles(rows: pd.DataFrame, variant: str) -> Shown:
     """Two sides of 2d and one of 4d, means over cells: a row per recipe and pair."""
     chosen = _by_data(rows[(rows["variant"] == variant) & (rows["times_d"] == 2)])
@@ -368,5 +395,5 @@ def compared(rows: pd.DataFrame) -> Shown:
 
 
 LISTED = (claims, ranking, sides, tuning, starts, collapse, lambdas)
-LISTED += (rates, data, halves, consistency, poles, compared)
+LISTED += (rates, data, halves, consistency, poles, compared, transcoders)
 TABLES |= {table.__name__: table for table in LISTED}

@@ -45,7 +45,7 @@ def figure_depth(shown: Shown) -> Drawn:
             plot.grid(panel)
         panels[1].set_yscale("log")
         plot.decimal_ticks(panels[1].yaxis)
-        panels[0].set_title(f"{model}, {place}")
+        panels[0].set_title(f"{model}\n{place}")
         panels[-1].set_xlabel("Layer")
         panels[-1].set_xticks(sorted(set(here["layer"])))
     return drawing, points
