@@ -35,7 +35,7 @@ def analysis(
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "name", ["local", "deep", "competitors", "collapse", "sign-tuning", "truth"]
+    "name", ["local", "deep", "competitors", "collapse", "sign-tuning", "truth", "places"]
 )
 def test_a_committed_study_follows_from_its_measures(name, tmp_path):
     done = analysis(REFERENCE / name / "measures", tmp_path / "out", "tables")

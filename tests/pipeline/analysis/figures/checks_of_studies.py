@@ -82,7 +82,7 @@ def depth(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
         columns.setdefault(round(panel.get_position().x0, 3), []).append(panel)
     shown = 0
     for panels in columns.values():
-        model, place = title(panels[0]).split(", ")
+        model, place = panels[0].get_title().split("\n")
         here = means[(means["model"] == model) & (means["place"] == place)]
         shown += len(here)
         for panel, measured in zip(panels, ("r2", "l0", "nats"), strict=True):
