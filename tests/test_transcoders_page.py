@@ -40,14 +40,14 @@ def linear(place: tuple[str, int]) -> float:
     return value
 
 
-def gains(kind: tuple[str, str], two: bool = False) -> np.ndarray:
+def gains(kind: tuple[str, str]) -> np.ndarray:
     """Of R2 over the linear map, at each place."""
-    return np.array([r2(place, kind, two) - linear(place) for place in PLACES])
+    return np.array([r2(place, kind) - linear(place) for place in PLACES])
 
 
-def side(kind: tuple[str, str], k: int = K) -> np.ndarray:
+def side(kind: tuple[str, str]) -> np.ndarray:
     """R2 of two sides minus that of one, at each place."""
-    return np.array([r2(place, kind, True, k) - r2(place, kind, False, k) for place in PLACES])
+    return np.array([r2(place, kind, True) - r2(place, kind) for place in PLACES])
 
 
 def ahead(first: np.ndarray, second: np.ndarray) -> str:
@@ -90,6 +90,9 @@ def test_nats_of_one_layer():
     assert won[SKIP] == [("gemma3-270m", 3), ("gemma3-270m", 9), ("smollm2-135m", 15)]
     assert won[PLAIN] == [("gemma3-270m", 3)]
     assert "undecided" not in {word for at in found.values() for word in at.values()}
+    told_skip = sorted(won[SKIP], reverse=True, key=lambda place: place[0])
+    layers = [str(layer) for _, layer in told_skip + won[PLAIN]]
+    assert told("- **In nats neither", 3) == layers
 
 
 def test_sides():
