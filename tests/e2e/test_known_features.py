@@ -37,6 +37,6 @@ def test_a_truth_reaches_tables_figures_and_report(tmp_path):
     rates = read_table(tmp_path / study.table("sign_rates.csv"))
     assert {"f1", "mcc"} <= set(rates["measure"])
     assert read_table(tmp_path / study.table("ranking.csv"))["f1"].notna().any()
-    assert (tmp_path / study.figure("figure_rate_widths")).stat().st_size > 5_000
+    assert (tmp_path / study.figure("figure_sign_rates")).stat().st_size > 5_000
     assert "F1" in (tmp_path / study.report).read_text()
     assert workflow.planned("all") == {}

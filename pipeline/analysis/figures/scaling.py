@@ -1,4 +1,4 @@
-"""Figure of what the law of width and training predicts."""
+"""Figure of quality against width, and of what the law of width and training predicts."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import pandas as pd
 
 from pipeline.analysis.columns import recipe_name
 from pipeline.analysis.figure import Cut, figure, under_each_recipe
-from pipeline.analysis.figures import plot
+from pipeline.analysis.figures import mpl, plot
 from pipeline.analysis.figures.shown import Drawn, Look, Shown, look_of
-from pipeline.analysis.numbers import looks, variant_label
+from pipeline.analysis.numbers import LOOKS, looks, variant_label
 from pipeline.analysis.tables.ranking import RANKING
 from pipeline.analysis.tables.scaling import PREDICTIONS
 from pipeline.study.scope import Scope
+from sagsae.autoencoders.registry import sides, stem
 
 
 def _when(scope: Scope) -> Iterable[Cut]:
@@ -21,48 +22,49 @@ def _when(scope: Scope) -> Iterable[Cut]:
 
 
 @figure([RANKING, PREDICTIONS], when=_when)
-def figure_scaling(shown: Shown) -> Drawn:
-    """What twice the width would give.
+def figure_widths(shown: Shown) -> Drawn:
+    """Quality against width.
 
-    A line shows the share of variance that is not explained against width, at the study's first
-    L0. Its hollow end is not trained: the law of width and training predicts it.
+    A line shows R2 at the study's first L0 against the width; dashes are two sides. A sign is worth
+    the way from the dashed line to the right, up to the solid line of the same colour. A dotted end
+    is not trained: the law of width and training predicts it.
     """
-    rows = _points(shown)
-    styles: dict[str, Look] = {
-        name: look_of(colour, marker, "-")
-        for name, (colour, marker) in looks(rows["variant"]).items()
-    }
-    legend = plot.legend_of({variant_label(name): look for name, look in styles.items()})
-    drawing, panels = shown.panels(rows, legend, ("Width", "1 - R2"))
+    rows, series = _points(shown), dict[str, Look]()
+    for name, (colour, marker) in looks(rows["variant"]).items():
+        two, family = sides(name) == 2, LOOKS.get(stem(name))
+        colour = family.colour if family else colour
+        series[name] = look_of(colour, marker, "--" if two else "-", 0.9, hollow=two)
+    legend = plot.legend_of({variant_label(name): look for name, look in series.items()})
+    first = shown.spec.matched_levels[0]
+    labels = "Width, in multiples of d", f"R2 at L0 = {first:g}"
+    drawing, panels = shown.panels(rows, legend, labels)
     for panel, here in panels:
-        for variant, look in styles.items():
+        for variant, look in series.items():
             line = here[here["variant"] == variant].sort_values("width")
             trained, predicted = line[~line["predicted"]], line[line["predicted"]]
-            panel.plot(trained["width"], trained["error"], **look)
-            if len(trained) and len(predicted):
-                ends = pd.concat([trained.tail(1), predicted])
-                panel.plot(ends["width"], ends["error"], **look | {"ls": ":", "marker": ""})
-                hollow = {"ls": "", "markerfacecolor": "white"}
-                panel.plot(predicted["width"], predicted["error"], **look | hollow)
+            x, y, error = (trained[name] for name in ("multiple", "r2", "r2_se"))
+            panel.errorbar(x, y, error, capsize=1.5, **look)
+            ends = pd.concat([trained.tail(1), predicted])
+            panel.plot(ends["multiple"], ends["r2"], **look | {"ls": ":", "marker": ""})
         panel.set_xscale("log", base=2)
-        plot.decimal_ticks(panel.xaxis)
+        ticks = sorted(here["multiple"].unique())
+        panel.set_xticks(ticks, [f"{round(tick, 2):g}" for tick in ticks])
+        panel.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     return drawing, rows
 
 
 def _points(shown: Shown) -> pd.DataFrame:
-    """What was trained, and what is predicted at twice the widest."""
-    ranking, laws, first = (
-        shown.table(RANKING),
-        shown.table(PREDICTIONS),
-        shown.spec.matched_levels[0],
-    )
+    """What was trained, and what is predicted of twice the widest after an equal training."""
+    ranking, laws = shown.table(RANKING), shown.table(PREDICTIONS)
+    first = shown.spec.matched_levels[0]
     own = (ranking["recipe"] == shown.recipe) & (ranking["l0"] == first) & ranking["r2"].notna()
     named = [recipe_name(shown.recipe) in recipes.split() for recipes in laws["recipes"]]
     wider = laws[pd.Series(named, laws.index, dtype=bool) & (laws["kind"] == "wider")]
-    columns = ["model", "hookpoint", "variant", "width", "r2"]
-    parts = [
-        part[columns].assign(predicted=predicted)
-        for part, predicted in ((ranking[own], False), (wider, True))
-    ]
-    rows = pd.concat(parts, ignore_index=True)
-    return rows.assign(recipe=shown.recipe, error=1 - rows["r2"])
+    if tokens := shown.spec.levels.get(shown.recipe, {}).get("tokens"):
+        wider = wider[wider["tokens"] == int(tokens)]
+    trained = ranking[own].assign(predicted=False)
+    rows = pd.concat([trained, wider.assign(predicted=True)], ignore_index=True)
+    multiple = rows["width"] / rows["model"].map(shown.spec.models)
+    rows = rows.assign(recipe=shown.recipe, multiple=multiple)
+    names = ["recipe", "model", "hookpoint", "variant", "width", "multiple", "l0"]
+    return rows[[*names, "r2", "r2_se", "seeds", "predicted"]]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -192,18 +192,37 @@ def specification(column: str) -> Callable[[Figure, Study, str, bool], None]:
 
 
 def widths(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
-    table = study.table("ranking", recipe)
-    first = study.level
+    """Points of the ranking; dotted, the way to what is predicted of twice the widest."""
+    table, laws = study.table("ranking", recipe), study.table("predictions")
+    first, models = study.level, study.scope["models"]
     table = table[(table["l0"] == first) & table["r2"].notna()]
+    named = [(recipe or "default") in recipes.split() for recipes in laws["recipes"]]
+    laws = laws[pd.Series(named, laws.index) & (laws["kind"] == "wider")]
+    table = pd.concat([table.assign(predicted=False), laws.assign(predicted=True)])
     table = table.assign(
-        multiple=table["width"] / table["model"].map(study.scope["models"]),
+        multiple=table["width"] / table["model"].map(models),
         label=table["variant"].map(lambda name: LOOKS[name].label),
         none=np.nan,
     )
     assert figure.axes[0].get_ylabel() == f"R2 at L0 = {first:g}"
+    labels = artists.legend(figure)
     for panel, here in by_place(figure, table).items():
-        drawn = artists.with_errors(panel, artists.legend(figure))
-        same(drawn, series(here, "multiple", "r2", "none", "r2_se", "r2_se"))
+        trained = here[~here["predicted"]]
+        drawn = artists.with_errors(panel, labels)
+        same(drawn, series(trained, "multiple", "r2", "none", "r2_se", "r2_se"))
+        dotted = [line for line in plain(panel) if line.get_linestyle() == ":"]
+        told = {(*line.get_xdata(), *line.get_ydata()) for line in dotted}
+        asked = {
+            (*ends["multiple"], *ends["r2"])
+            for _, own in here.groupby("label")
+            for ends in [own.sort_values("width").tail(2)]
+            if ends["predicted"].any()
+        }
+        assert {ends for ends in told if len(ends) == 4} == asked
+
+
+def rounded(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(round(part, 9) if isinstance(part, float) else part for part in row)
 
 
 def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
@@ -212,12 +231,15 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
     table = table[(table["measure"] == "r2") & (table["l0"] == first)]
     tokens = table["recipe"].map(lambda name: float(levels.get(name, {}).get("tokens", 1e6)))
     unique = table["recipe"].map(lambda name: float(levels.get(name, {}).get("unique_rows", 0)))
-    multiple = table["multiple"].map(lambda times: "d" if times == 1 else f"{times:g}d")
+    multiple = table["multiple"].map(lambda times: ", d" if times == 1 else f", {times:g}d")
+    several = tokens.nunique() > 1
+    multiple = multiple if several else ""
     table = table.assign(
-        tokens=tokens / 1e6,
+        x=tokens / 1e6 if several else table["multiple"],
         again=tokens > unique.where(unique > 0, tokens),
-        label=table["family"].map(lambda name: LOOKS[name].label) + ", " + multiple,
+        label=table["family"].map(lambda name: LOOKS[name].label) + multiple,
     )
+    assert figure.axes[-1].get_xlabel().startswith("Training" if several else "Two-sided")
     assert not figure.get_suptitle(), "all recipes stand in one figure"
     labels = artists.legend(figure, ("color", "ls"))
     marks = {"^": "above", "v": "below", "o": ""}
@@ -234,66 +256,21 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
         expected = here.assign(below=here["rate"] - low, above=high - here["rate"])
         colours = {name: LOOKS[name].colour.lower() for name in here["family"].unique()}
         expected["colour"] = expected["family"].map(colours)
-        names = ["again", "bound", "colour", "rate", "below", "above", "tokens"]
-        asked = sorted(expected[names].itertuples(index=False, name=None))
-        told = sorted(
+        names = ["again", "bound", "colour", "rate", "below", "above", "x"]
+        asked = sorted(expected[names].itertuples(index=False, name=None), key=rounded)
+        told = [
             (ring, bound, colour.lower(), y, low, high, x)
             for ring, bound, colour, x, y, _, low, high in drawn
-        )
+        ]
+        told.sort(key=rounded)
         for one, other in zip(told, asked, strict=True):
             assert one[:3] == other[:3]
             np.testing.assert_allclose(one[3:6], other[3:6], rtol=1e-9, atol=1e-12)
             assert abs(np.log(one[6] / other[6])) < 0.25, "the sizes of one budget stand apart"
         for line in plain(panel):
             own = here[(here["label"] == labels[artists.look(line, ("color", "ls"))])]
-            own = own[~own["again"]].sort_values("tokens")
+            own = own[~own["again"]].sort_values("x")
             np.testing.assert_allclose(line.get_ydata(), own["rate"])
-
-
-def rate_widths(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
-    """Each rate with its ends at its width, in the colour of its place, marked as a bound is."""
-    table = study.table("sign_rates", recipe)
-    table = table[(table["measure"] == "r2") & (table["l0"] == study.level)]
-    table = table.assign(label=table["model"] + ", " + table["hookpoint"])
-    labels = artists.legend(figure, ("color",))
-    marks = {"^": "above", "v": "below", "o": ""}
-    assert [panel.get_title() for panel in figure.axes] == ["Gated", "BatchTopK"]
-    for panel in figure.axes:
-        here = table[table["family"].map(lambda name: LOOKS[name].label) == panel.get_title()]
-        drawn = [
-            (labels[artists.look(line, ("color",))], marks[line.get_marker()], x, y, low, high)
-            for container in panel.containers
-            for line in container.lines[:1]
-            for x, y, _, low, high in artists.of_errorbar(container)
-        ]
-        below = here["rate"] - here["rate_low"].fillna(here["rate"])
-        here = here.assign(below=below, above=here["rate_high"].fillna(here["rate"]) - here["rate"])
-        names = ["label", "bound", "multiple", "rate", "below", "above"]
-        asked = here[names].itertuples(index=False, name=None)
-        for one, other in zip(sorted(drawn), sorted(asked), strict=True):
-            assert one[:2] == other[:2]
-            np.testing.assert_allclose(one[2:], other[2:], rtol=1e-9, atol=1e-12)
-
-
-def scaling(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
-    """Filled markers are 1 - R2 that was trained, hollow ones what is predicted of twice that."""
-    trained, laws = study.table("ranking", recipe), study.table("predictions")
-    trained = trained[(trained["l0"] == study.level) & trained["r2"].notna()]
-    named = [recipe in recipes.split() for recipes in laws["recipes"]]
-    laws = laws[pd.Series(named, laws.index) & (laws["kind"] == "wider")]
-    table = pd.concat([trained.assign(hollow=False), laws.assign(hollow=True)], ignore_index=True)
-    labels = artists.legend(figure, ("color", "marker"))
-    for panel, here in by_place(figure, table).items():
-        told = {
-            (line.get_markerfacecolor() == "white", label, x): y
-            for line in panel.lines
-            if line.get_marker() != ""
-            for label in [labels[artists.look(line, ("color", "marker"))]]
-            for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
-        }
-        names = here["variant"].map(lambda name: LOOKS[name].label)
-        keys = zip(here["hollow"], names, here["width"], strict=True)
-        assert told == pytest.approx(dict(zip(keys, 1 - here["r2"], strict=True)))
 
 
 def dial(measure: str) -> Callable[[Figure, Study, str, bool], None]:

@@ -29,9 +29,7 @@ CHECKS = {
     "figure_spec_reduction": of_studies.specification("equal_l0_log10"),
     "figure_frontiers": of_studies.frontiers,
     "figure_sign_rates": of_studies.sign_rates,
-    "figure_rate_widths": of_studies.rate_widths,
     "figure_widths": of_studies.widths,
-    "figure_scaling": of_studies.scaling,
     "figure_dial": of_studies.dial("effect"),
     "figure_dial_kl": of_studies.dial("kl"),
     "figure_probing": of_studies.probing,
@@ -52,8 +50,8 @@ STUDIES = {
     "deep": "figure_spec_gap figure_spec_dead figure_spec_reduction figure_2@mean figure_dial "
     "figure_dial@mean figure_dial_kl figure_curves figure_curves@mean",
     "competitors": "figure_frontiers@matched figure_probing@matched figure_absorption@matched",
-    "sign": "figure_sign_rates figure_rate_widths@tuned figure_widths@tuned figure_scaling@tuned "
-    "figure_probing@tuned figure_absorption@tuned",
+    "sign": "figure_sign_rates figure_widths@tuned figure_probing@tuned figure_absorption@tuned",
+    "truth": "figure_sign_rates figure_widths",
 }
 NAMES = [(study, name) for study, names in STUDIES.items() for name in names.split()]
 
