@@ -5,7 +5,8 @@ The share of variance that is not explained, L = 1 - R2, at width n, L0 k and T 
     L = exp(a + b_n ln n + b_k ln k + g ln n ln k) + exp(z + e ln k) + exp(t - tau ln T)
 
 A grid that does not tell a term from the others gets a law without the term: b_k, g and e need two
-L0, the last term needs three budgets, and b_n and z need three widths.
+L0, the last term needs three budgets, and b_n and z need three widths. The error never rises with
+width or training at any L0 of the points: a fit to few points would else predict anything.
 """
 
 from __future__ import annotations
@@ -92,17 +93,42 @@ def scaling(points: ScalingPoints) -> ScalingLaw:
     }
     logs = {name: np.log(getattr(points, name) / at) for name, at in reference.items()}
     wanted, rng = np.log(points.error), np.random.default_rng(0)
+    falls = np.array([name in ("b_n", "g", "tau") for name in names])
+    bounds = np.full(len(names), -np.inf), np.where(falls, 0.0, np.inf)
 
-    def residuals(values: Floats) -> Floats:
-        return _log_error(dict(zip(names, values, strict=True)), logs) - wanted
+    def terms(values: Floats) -> dict[str, float]:
+        return _terms(dict(zip(names, map(float, values), strict=True)), logs["l0"])
 
     fits = []
     for _ in range(STARTS):
         start = rng.normal(0, 0.5, len(names))
         start[[name in ("a", "z", "t") for name in names]] += wanted.mean() - 1
-        fits.append(least_squares(residuals, start, loss="huber", f_scale=HUBER, **EXACT))
+        start[falls] = -abs(start[falls])
+        fits.append(
+            least_squares(
+                lambda values: _log_error(terms(values), logs) - wanted,
+                start,
+                bounds=bounds,
+                loss="huber",
+                f_scale=HUBER,
+                **EXACT,
+            )
+        )
     best = min(fits, key=lambda fit: float(fit.cost))
-    return ScalingLaw(terms=dict(zip(names, map(float, best.x), strict=True)), reference=reference)
+    return ScalingLaw(terms=terms(best.x), reference=reference)
+
+
+def _terms(fitted: dict[str, float], l0: Floats) -> dict[str, float]:
+    """Parameters from what is fitted: in the place of b_n and g the slopes over ln n at the lowest
+    and the highest L0, in that of tau its negative. None of these is above zero."""
+    terms = dict(fitted)
+    if "g" in terms:
+        low, high = l0.min(), l0.max()
+        terms["g"] = (fitted["g"] - fitted["b_n"]) / (high - low)
+        terms["b_n"] = fitted["b_n"] - terms["g"] * low
+    if "tau" in terms:
+        terms["tau"] = -fitted["tau"]
+    return terms
 
 
 def terms_of(points: ScalingPoints) -> list[str]:

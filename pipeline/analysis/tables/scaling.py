@@ -16,7 +16,7 @@ from pipeline.analysis.table import Source, Table
 from pipeline.analysis.tables.cells import CELLS
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
-from sagsae.comparison.scaling import ScalingLaw, ScalingPoints, scaling
+from sagsae.comparison.scaling import SAME_L0, ScalingLaw, ScalingPoints, scaling
 
 # Factors in which recipes of one law may differ: those of the length of training.
 LENGTH = ("tokens", "unique_rows", "lr_warmup_steps", "lambda_warmup_steps")
@@ -107,11 +107,16 @@ def law_of(cells: pd.DataFrame) -> ScalingLaw | None:
 def _held_out(cells: pd.DataFrame, column: str) -> float | None:
     """Mean error of the prediction of the largest width or budget by a law of all other cells."""
     held = cells[column] == cells[column].max()
-    law = law_of(cells[~held])
-    if law is None or column not in _told(law):
+    law, asked = law_of(cells[~held]), cells[held & _near(cells["l0"], cells[~held])]
+    if law is None or column not in _told(law) or asked.empty:
         return None
-    points = points_of(cells[held])
+    points = points_of(asked)
     return float((law.error(points) / points.error - 1).mean())
+
+
+def _near(l0: pd.Series, cells: pd.DataFrame) -> pd.Series:
+    """Which L0 a law of some cells may be asked for: those that the cells reach."""
+    return l0.between(cells["l0"].min() / SAME_L0, cells["l0"].max() * SAME_L0)
 
 
 def _told(law: ScalingLaw) -> set[str]:
@@ -131,7 +136,8 @@ def scaling_table(groups: Groups) -> Iterator[dict[str, Any]]:
             their geometric means; empty for a term that the grid does not tell apart
         fit_error: median size of the error of 1 - R2, as a share, over the cells of the fit
         widest_error, longest_error: mean error of the prediction of the widest cells, or of those
-            trained longest, by a law of all others; empty where the others give no such law
+            trained longest, by a law of all others; empty where the others give no such law, or do
+            not reach their L0
     """
     for key, cells in groups.items():
         if (law := law_of(cells)) is None:
@@ -155,7 +161,8 @@ def prediction_table(groups: Groups, scope: Scope) -> Iterator[dict[str, Any]]:
     """
     l0 = scope.matched_levels[0]
     for key, cells in groups.items():
-        if (law := law_of(cells)) is None:
+        law = law_of(cells) if _near(pd.Series([l0]), cells).all() else None
+        if law is None:
             continue
         usual = int(cells["tokens"].mode().iloc[0])
         asked = [("wider", 2 * cells["width"].max(), usual)] if "width" in _told(law) else []

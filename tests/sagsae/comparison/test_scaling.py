@@ -40,6 +40,20 @@ def test_what_was_held_out_is_predicted(held):
     assert worst(sagsae.scaling(known[~out]), known[out]) < 0.03
 
 
+def test_a_law_of_few_points_never_says_that_width_or_training_harms():
+    """Else a fit to noise says anything of what was not trained."""
+    few = points(widths=WIDTHS[:3], levels=(16, 64), budgets=BUDGETS[:3])
+    widest = points(widths=(384,), levels=(16, 64), budgets=(16e6,))
+    wider = points(widths=(1536,), levels=(16, 64), budgets=(16e6,))
+    longer = points(widths=(384,), levels=(16, 64), budgets=(256e6,))
+    for seed in range(2):
+        noise = np.exp(0.3 * np.random.default_rng(seed).normal(size=len(few.error)))
+        known = vars(few) | {"error": few.error * noise}
+        law = sagsae.scaling(sagsae.ScalingPoints(**known))
+        for beyond in (wider, longer):
+            assert (law.error(beyond) <= law.error(widest) + 1e-12).all()
+
+
 def test_a_grid_without_an_axis_has_a_law_without_its_terms():
     assert terms_of(points(levels=(32,))) == ["a", "b_n", "z", "t", "tau"]
     assert terms_of(points(budgets=(1e6, 4e6))) == ["a", "b_n", "z", "b_k", "e", "g"]
