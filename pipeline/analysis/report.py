@@ -155,7 +155,9 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
         better = "neither at every L0"
         better = "the second, at every L0" if row["max_gap"] < 0 else better
         better = "the first, at every L0" if row["dominates"] else better
-    surely = share(row["p_dominance"])
+    surely, why_not = share(row["p_dominance"]), row["p_reason"].rpartition(": ")[2]
+    if surely == BLANK:
+        surely = "one seed" if why_not.endswith("one seed") else why_not
     names = [matched_column(l0, "r2", side) for side in ("candidate", "baseline")]
     ends = [row[name] for name in names]
     error = math.hypot(*(row[f"{name}_se"] for name in names))
@@ -167,9 +169,7 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
         "R2, first minus second": with_error(ends[0] - ends[1], error, signed),
         "R2": both["r2"],
         **{KNOWN[name]: both[name] for name in TRUTH if name in both},
-        "Draws of seeds with the first higher at every L0": "one seed"
-        if surely == BLANK
-        else surely,
+        "Draws of seeds with the first higher at every L0": surely,
         **({} if scope.truth else {"Nats lost a token": both["loss_added"]}),
         "Dead": both["dead_fraction"],
         "H": f"{row['candidate_width']} / {row['baseline_width']}",

@@ -28,6 +28,8 @@ Drawn: TypeAlias = "tuple[mpl.figure.Figure, pd.DataFrame]"
 # A panel, and the rows that it shows.
 Panel: TypeAlias = "tuple[mpl.axes.Axes, pd.DataFrame]"
 LINES = ("-", "--", ":", "-.")
+# Characters of a model and a place from which on they stand on two lines.
+LONG = 27
 
 
 def look_of(
@@ -156,7 +158,8 @@ class Shown:
             for hookpoint, panel in zip(hooks, row, strict=False):
                 here = table[(table["model"] == model) & (table["hookpoint"] == hookpoint)]
                 note = "\nnothing to draw" if here.empty else ""
-                panel.set_title(f"{model}, {hookpoint}{note}")
+                line = "\n" if len(model + hookpoint) > LONG else " "
+                panel.set_title(f"{model},{line}{hookpoint}{note}")
                 plot.grid(panel)
                 panels.append((panel, here))
         return figure, panels

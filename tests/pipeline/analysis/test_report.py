@@ -63,6 +63,7 @@ def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, ga
     known |= {"candidate_width": 128, "baseline_width": 256}
     known |= {"overlap_reason": "", f"{at}_reason": ""}
     known |= {"dominates": dominates, "max_gap": gap, "p_dominance": None}
+    known |= {"p_reason": "Gated, H = 256 has one seed"}
     read = {"r2": (0.8, 0.75), "dead_fraction": (0, 0.5), "loss_added": (0.3, 0.2)}
     for metric, ends in read.items():
         for side, value in zip(("candidate", "baseline"), ends, strict=True):
@@ -75,6 +76,11 @@ def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, ga
     assert row["R2"] == "0.800 / 0.750"
     assert row["Nats lost a token"] == "0.300 / 0.200"
     assert row["Draws of seeds with the first higher at every L0"] == "one seed"
+    unequal = rows[:1].assign(p_reason="Gated, H = 256: not every lambda has the same seeds")
+    told = answer(spec(), {COMPARISON: unequal}).texts
+    assert told["Draws of seeds with the first higher at every L0"].tolist() == [
+        "not every lambda has the same seeds"
+    ]
     sure = answer(spec(), {COMPARISON: rows[1:].assign(comparison=1)}).texts
     assert sure["Draws of seeds with the first higher at every L0"].tolist() == ["0.90"]
 
