@@ -25,9 +25,8 @@ def _when(scope: Scope) -> Iterable[Cut]:
 def figure_widths(shown: Shown) -> Drawn:
     """Quality against width.
 
-    A line shows R2 at the study's first L0 against the width; dashes are two sides. A sign is worth
-    the way from the dashed line to the right, up to the solid line of the same colour. A dotted end
-    is not trained: the law of width and training predicts it.
+    A line shows R2 at the study's first L0 against the width; dashes are two sides, dots what a law
+    predicts. A sign is worth the way from the dashed line to the right, up to the solid line.
     """
     rows, series = _points(shown), dict[str, Look]()
     for name, (colour, marker) in looks(rows["variant"]).items():

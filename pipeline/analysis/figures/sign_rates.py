@@ -27,9 +27,13 @@ def figure_sign_rates(shown: Shown) -> Drawn:
     table, spec = shown.table(SIGN_RATES), shown.spec
     rows = table[(table["measure"] == "r2") & (table["l0"] == spec.matched_levels[0])]
     rows = with_data(rows, spec.levels)
-    several = rows["tokens"].nunique() > 1
-    x, axis = "multiple", "Two-sided width, in multiples of d"
-    x, axis = ("tokens", "Training tokens (millions)") if several else (x, axis)
+    # with more widths than lengths of training, against the width at the usual length
+    several = rows["tokens"].nunique() > rows["multiple"].nunique()
+    if several:
+        x, axis = "tokens", "Training tokens (millions)"
+    else:
+        x, axis = "multiple", "Two-sided width, in multiples of d"
+        rows = rows[rows["tokens"] == rows["tokens"].mode()[0]]
     widths = sorted(rows["multiple"].unique()) if several else [0.0]
     rows = rows.assign(of=rows["multiple"] if several else 0.0)
     styles, legend = {}, {}

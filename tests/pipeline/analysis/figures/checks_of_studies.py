@@ -198,6 +198,8 @@ def widths(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
     table = table[(table["l0"] == first) & table["r2"].notna()]
     named = [(recipe or "default") in recipes.split() for recipes in laws["recipes"]]
     laws = laws[pd.Series(named, laws.index) & (laws["kind"] == "wider")]
+    tokens = study.scope["levels"].get(recipe, {}).get("tokens")
+    laws = laws[laws["tokens"] == int(tokens)] if tokens else laws
     table = pd.concat([table.assign(predicted=False), laws.assign(predicted=True)])
     table = table.assign(
         multiple=table["width"] / table["model"].map(models),
@@ -216,7 +218,7 @@ def widths(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
             (*ends["multiple"], *ends["r2"])
             for _, own in here.groupby("label")
             for ends in [own.sort_values("width").tail(2)]
-            if ends["predicted"].any()
+            if ends["predicted"].nunique() == 2
         }
         assert {ends for ends in told if len(ends) == 4} == asked
 
@@ -232,7 +234,7 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
     tokens = table["recipe"].map(lambda name: float(levels.get(name, {}).get("tokens", 1e6)))
     unique = table["recipe"].map(lambda name: float(levels.get(name, {}).get("unique_rows", 0)))
     multiple = table["multiple"].map(lambda times: ", d" if times == 1 else f", {times:g}d")
-    several = tokens.nunique() > 1
+    several = tokens.nunique() > table["multiple"].nunique()
     multiple = multiple if several else ""
     table = table.assign(
         x=tokens / 1e6 if several else table["multiple"],
@@ -241,6 +243,7 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
     )
     assert figure.axes[-1].get_xlabel().startswith("Training" if several else "Two-sided")
     assert not figure.get_suptitle(), "all recipes stand in one figure"
+    table = table if several else table[tokens == tokens.mode()[0]]
     labels = artists.legend(figure, ("color", "ls"))
     marks = {"^": "above", "v": "below", "o": ""}
     for panel, here in by_place(figure, table).items():
