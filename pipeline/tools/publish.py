@@ -97,7 +97,7 @@ def readme(scope: Scope, out: Path, hours: float) -> str:
 `measures/` has what jobs left; everything else follows from it. Make it again, with all figures and
 the report:
 
-    make rebuild FROM={out} TO=FOLDER
+    make rebuild FROM={os.path.relpath(out)} TO=FOLDER
 """
 
 

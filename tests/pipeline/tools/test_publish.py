@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pipeline.study.metrics import MetricsError
 from pipeline.study.outputs import CURVES, MEASURES
-from pipeline.tools.publish import publish
+from pipeline.tools.publish import publish, readme
+
+REFERENCE = Path(__file__).resolve().parents[3] / "results/reference"
 
 
 @pytest.fixture
@@ -50,3 +54,11 @@ def test_an_edited_table_is_not_published(finished, tmp_path):
     with pytest.raises(ValueError, match="tables of cells were edited"):
         publish(finished.root, tmp_path / "published", finished.scope, [])
     assert not (tmp_path / "published").exists()
+
+
+def test_a_published_study_names_its_folder_from_the_checkout(made_study, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for out in (Path("results/mine"), tmp_path / "results/mine"):
+        assert "FROM=results/mine TO=FOLDER" in readme(made_study.scope, out, 1.0)
+    for page in REFERENCE.glob("*/README.md"):
+        assert f"FROM=results/reference/{page.parent.name} TO=FOLDER" in page.read_text()
