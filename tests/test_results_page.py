@@ -25,6 +25,7 @@ from tests.helpers.committed import (
     numbers,
     of,
     pairs,
+    row,
     told,
 )
 
@@ -72,7 +73,7 @@ def worth(means: Iterable[float], times: int) -> float:
 
 
 def test_equal_width():
-    assert told("- *Width, and so parameters*", 2) == ["1", "2", "4"]
+    assert numbers(" ".join(row("width, and so parameters"))) == ["1", "2", "4"]
     behind = set()
     for model, place in PLACES:
         for times in (1, 2, 4):
@@ -80,6 +81,18 @@ def test_equal_width():
             if two.mean() < one[(1, 2, 4).index(times)].mean():
                 behind.add((model, place, times))
     assert behind == {(model, "mlp_out", 4) for model in D_MODEL}
+
+
+def test_equal_bits():
+    """Two sides are ahead at equal bits where one side of 2H has less R2."""
+    ahead = set()
+    for model, place in PLACES:
+        for times in (1, 2, 4):
+            two, *one = arms(times, "tuned", model=model, hookpoint=place)
+            if two.mean() > one[(1, 2, 4).index(times) + 1].mean():
+                ahead.add(place)
+    assert numbers(" ".join(row("bits of a code"))) == ["1", "64", "2"]
+    assert ahead == {"attn"}
 
 
 def test_equal_compute():
@@ -96,10 +109,7 @@ def test_equal_compute():
                 two = seeds("absbatchtopk", times * d, recipe, **place)
                 gaps.append(two.mean() - half)
     behind = ends((-gap for gap in long), ".3f")
-    assert told("Then two-sided ones at `mlp_out` are ahead") == [
-        *(*ends(usual, ".3f"), "4.5"),
-        *(*behind, "13.5"),
-    ]
+    assert numbers(row("compute")[-1]) == [*ends(usual, ".3f"), "4.5", *behind, "13.5"]
 
 
 def test_intervals_hold_the_rate():
@@ -196,12 +206,9 @@ def test_gates_that_start_alike():
     over_gated, over_shut = (
         gates_of_deep("mean-long", "sagsae_tied", one) for one in ("gated", "sagsae_onesided")
     )
-    shut = gates_of_deep("mean-long", "sagsae_onesided", "gated", (4, 4))
-    ahead = [found.gap for found in shut.values() if found.gap > 0]
-    assert told("It is ahead of Gated of 4d") == ["4", str(len(ahead)), *ends(ahead, ".3f"), "64"]
     gemma, smollm2 = ((model, "attn") for model in D_MODEL)
     small = [f"{found[gemma].gap:.4f}" for found in (over_shut, over_gated)]
-    assert told("Against it the gain of `sagsae_tied`") == ["2", *small]
+    assert told("In `deep` (`mean-long`, 6 M tokens) the gain") == ["6", "2", "4", *small]
     large = [f"{found[smollm2].gap:.3f}" for found in (over_shut, over_gated)]
     assert told("At SmolLM2's it is 0.016") == large
 
@@ -217,45 +224,29 @@ def test_budgets_of_deep():
 
 
 def test_poles():
-    both, one, weaker = [], [], []
-    for model, place in PLACES:
-        found = matches("tuned", model, place)
-        both.append(100 * found["both"])
-        one.append(100 * found["one"])
-        weaker.append(found["weaker"])
-    most = f"{max(both):.0f}"
-    assert told("After 4.5 M tokens at most") == ["4.5", most, *ends(one, ".0f")]
-    assert told("After 4.5 M tokens the other one has") == ["4.5", *ends(weaker, ".2f")]
-    long = [matches("thrice-45m", model, "mlp_out") for model in D_MODEL]
-    assert told("After 13.5 M tokens 2 and 3 %") == [
-        *("13.5", *(f"{100 * x['both']:.0f}" for x in long)),
-        *(f"{100 * x['one']:.0f}" for x in long),
-    ]
+    both = [100 * both_found("tuned", model, place) for model, place in PLACES]
+    both += [100 * both_found("thrice-45m", model, "mlp_out") for model in D_MODEL]
+    assert told("At most 3 % have a match") == [f"{max(both):.0f}"]
     again = [found_again("thrice-45m", model, "mlp_out") for model in D_MODEL]
-    assert told("Of one-sided latents of 4d then") == ["4", *(f"{100 * p:.0f}" for p in again)]
-    alone = [f"{100 * p**2:.0f}" for p in again]
-    assert told("Two poles that did so independently", 1) == alone
+    assert told("Of one-sided latents of 4d 44") == [
+        *("4", *(f"{100 * p:.0f}" for p in again), "13.5"),
+        *(f"{100 * p**2:.0f}" for p in again),
+    ]
     at_attn = [f"{100 * found_again('tuned', model, 'attn'):.0f}" for model in D_MODEL]
     assert told("Of one-sided latents of 4d only") == ["4", *at_attn]
 
 
-def matches(recipe: str, model: str, place: str) -> dict[str, float]:
-    """Of two-sided latents at 2d: shares with a match for both directions and for one; the mean
-    best cosine of the weaker one."""
+def both_found(recipe: str, model: str, place: str) -> float:
+    """Share of the two-sided latents at 2d of which both directions have a match."""
     asked = {"model": model, "hookpoint": place, "recipe": recipe, "width": 2 * D_MODEL[model]}
     asked["variant"] = "absbatchtopk"
-    found = [
-        pole
+    shares = [
+        pole["both"] / (pole["both"] + pole["one"] + pole["neither"])
         for line in measures("sign", "signs")
         for pole in line["poles"]
         if asked.items() <= pole["cell"].items()
     ]
-    latents = [pole["both"] + pole["one"] + pole["neither"] for pole in found]
-    shares = {
-        name: float(np.mean([pole[name] / of for pole, of in zip(found, latents, strict=True)]))
-        for name in ("both", "one")
-    }
-    return shares | {"weaker": float(np.mean([pole["weaker"] for pole in found]))}
+    return float(np.mean(shares))
 
 
 def found_again(recipe: str, model: str, place: str) -> float:

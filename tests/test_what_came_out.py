@@ -9,11 +9,15 @@ import pytest
 
 from tests.helpers.committed import (
     D_MODEL,
+    MLP_OUT,
     ROOT,
     at_65,
+    best_rate,
     both_poles,
     dead_share,
     ends,
+    gain_of_gates,
+    gain_on_gauss,
     gains,
     gates_of_deep,
     half_width,
@@ -73,9 +77,12 @@ def test_half_the_width_of_batchtopk():
     short, usual, longest = (
         millions(of("sign", recipe=recipe)) for recipe in ("once-15m", "tuned", "thrice-45m")
     )
+    (epochs,) = of("sign-controls", recipe="twenty-seven-05m", variant="absbatchtopk")
     assert said(2) == [
         *(short, f"{smollm2:.3f}", f"{gemma:.3f}"),
         *(usual, f"{once:.3f}", longest, f"{long:.3f}"),
+        f"{epochs['training']['tokens'] / 2**19:.0f}",
+        *("4", f"{rate(4, **MLP_OUT):.2f}", f"{best_rate(4):.2f}"),
     ]
     for place in pairs("mlp_out"):
         gaps = np.subtract(gains("thrice-15m", **place), gains("tuned", **place))
@@ -83,8 +90,9 @@ def test_half_the_width_of_batchtopk():
 
 
 def test_attn():
-    """Of each model: gains of BatchTopK, its dead latents at 4d on one side and on two; gains of
-    gates of d, and the most dead latents of Gated of 2d; gains over a one-sided gate of deep."""
+    """Gains of BatchTopK, here and on Gaussian rows. Of each model its dead latents at 4d on one
+    side and on two; gains of gates of d, and the most dead latents of Gated of 2d; gains over
+    one-sided gates that start shut."""
     one, two, gained, gates, gated_dead = [], [], [], [], []
     for model, d in D_MODEL.items():
         place = {"model": model, "hookpoint": "attn", "recipe": "tuned"}
@@ -97,11 +105,12 @@ def test_attn():
         gated_dead += [cell["dead_fraction"] for cell in gated]
     most = f"{np.ceil(100 * max(gated_dead)):.0f}"
     shut = gates_of_deep("mean-long", "sagsae_tied", "sagsae_onesided")
-    left = [f"{shut[model, 'attn'].gap:.3f}" for model in D_MODEL]
+    left = f"{shut['gemma3-270m', 'attn'].gap:.3f}"
     tokens = millions(of("deep", recipe="mean-long")).split(".")[0]
     assert said(3) == [
-        *(*ends(gained, ".3f"), "4", *one, *two, "2", *gates, most),
-        *(*left, tokens, "2", "4"),
+        *(*ends(gained, ".3f"), f"{gain_on_gauss('attn'):.3f}"),
+        *("4", *one, *two, "2", *gates, most),
+        *("2", "4", left, tokens, f"{gain_of_gates('attn'):.3f}"),
     ]
 
 

@@ -32,6 +32,13 @@ def told(start: str, sentences: int = 1) -> list[str]:
     return numbers(re.sub(r"`[^`]*`", "", text))
 
 
+def row(start: str) -> list[str]:
+    """Cells of the row of a table of the results page that begins so, without names of code."""
+    page = (ROOT / "docs/results.md").read_text()
+    (found,) = (line for line in page.splitlines() if line.startswith(f"| {start}"))
+    return [re.sub(r"`[^`]*`", "", cell).strip() for cell in found.strip("|").split("|")]
+
+
 def readme_section(head: str) -> str:
     """What stands below this head of README, without targets of links and names of code."""
     parts = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.M)
@@ -75,10 +82,53 @@ def rate(times: int, two: str = "absbatchtopk", one: str = "batchtopk", **place:
     return 2 ** float(np.interp(reached, values, [0, 1, 2, 3], right=np.inf)) / times
 
 
-def at_65(sweep: list[dict]) -> float:
-    """R2 at L0 = 65: of its one k, or linear in log L0 between its lambdas, one within 2 %."""
+# Where `sign-controls` has most of its cells.
+MLP_OUT = {"model": "smollm2-135m", "hookpoint": "mlp_out"}
+
+
+def control(**asked: object) -> float:
+    """R2 of the one cell of `sign-controls` that has these settings."""
+    (cell,) = of("sign-controls", **asked)
+    return float(cell["r2"])
+
+
+def gain_of_gates(hookpoint: str) -> float:
+    """R2 of `sagsae_tied` of 2d minus that of a one-sided gate of 4d that starts shut, SmolLM2."""
+    place = MLP_OUT | {"hookpoint": hookpoint, "recipe": "tuned"}
+    d = D_MODEL[place["model"]]
+    two = of("sign", variant="sagsae_tied", width=2 * d, **place)
+    one = of("sign-controls", variant="sagsae_onesided", width=4 * d, **place)
+    return at_65(two) - at_65(one, seeds=1)
+
+
+def gain_on_gauss(hookpoint: str) -> float:
+    """R2 of two sides of 2d minus that of one side of 4d, on 4.5 M Gaussian rows of SmolLM2."""
+    place, d = {"model": "smollm2-gauss", "hookpoint": hookpoint}, D_MODEL[MLP_OUT["model"]]
+    two = control(variant="absbatchtopk", width=2 * d, **place)
+    return two - control(variant="batchtopk", width=4 * d, **place)
+
+
+def best_rate(times: int) -> float:
+    """The rate at `MLP_OUT` with the best of four learning rates at each width; one seed."""
+
+    def best(variant: str, times: int) -> float:
+        asked = {"variant": variant, "width": times * D_MODEL[MLP_OUT["model"]], "seed": 0}
+        (once,) = of("sign", recipe="tuned", **asked, **MLP_OUT)
+        others = [control(recipe=r, **asked, **MLP_OUT) for r in ("half", "twice", "fourfold")]
+        return max(once["r2"], *others)
+
+    values = [best("batchtopk", one) for one in (1, 2, 4, 8)]
+    assert values == sorted(values)
+    reached = float(np.interp(best("absbatchtopk", times), values, [0, 1, 2, 3]))
+    assert 0 < reached < 3
+    return 2**reached / times
+
+
+def at_65(sweep: list[dict], *, seeds: int = 2) -> float:
+    """R2 at L0 = 65: of its one k, or linear in log L0 between its lambdas, one within 2 %; of so
+    many seeds or more."""
     l0, r2 = curve(sweep)
-    assert len({cell["cell"]["seed"] for cell in sweep}) > 1
+    assert len({cell["cell"]["seed"] for cell in sweep}) >= seeds
     assert len(l0) == 1 or l0[0] - 0.02 < np.log(65) < l0[-1] + 0.02
     return float(np.interp(np.log(65), l0, r2))
 
