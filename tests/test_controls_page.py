@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pipeline.analysis.csv_files import read_table
-from sagsae.comparison.sign_rates import needed_width
 from tests.helpers.committed import (
     D_MODEL,
     MLP_OUT,
@@ -20,7 +19,9 @@ from tests.helpers.committed import (
     gain_of_gates,
     gain_on_gauss,
     half_width,
+    lost_by_epochs,
     mean,
+    needed,
     numbers,
     of,
     rate,
@@ -76,11 +77,13 @@ def test_unique_tokens():
         asked = {"recipe": recipe, **MLP_OUT}
         one = [control(variant="batchtopk", width=times * D, **asked) for times in (1, 2, 4)]
         two = control(variant="absbatchtopk", width=D, **asked)
-        again.append(needed_width((1, 2, 4), one, two))
+        again.append(needed(two, one))
     usual = [rate(1, recipe=recipe, **MLP_OUT) for recipe in ("tuned", "thrice-45m")]
     assert np.abs(np.subtract(again, usual)).max() < 0.1
     found = [f"{value:.2f}" for value in (*again, *usual)]
-    assert numbers(row("unique tokens")[2]) == [*found[:2], *found[2:], "4.5"]
+    *_, came_out, so = row("unique tokens")
+    assert numbers(came_out) == [*found, "4.5"]
+    assert numbers(so) == ["4", lost_by_epochs()]
 
 
 def test_language():
@@ -90,6 +93,8 @@ def test_language():
         for place in ("mlp_out", "attn")
     ]
     assert gaps(row("language")[2]) == [f"{gap:+.3f}" for gap in (*drawn, *real)]
+    assert [gap > 0 for gap in drawn] == [True, True]
+    assert [gap > 0 for gap in real] == [False, True]
 
 
 def test_five_seeds():
@@ -112,13 +117,22 @@ def test_five_seeds():
 
 
 @pytest.mark.parametrize(
-    ("start", "times", "recipe", "kind"),
-    [("16d has R2", 16, "tuned", "wider"), ("4d after 27 M tokens has", 4, "six-45m", "longer")],
+    ("start", "times", "recipe", "kind", "sign"),
+    [
+        ("16d has R2 0.807: the law expected 1.2 % too much", 16, "tuned", "wider", 1),
+        (
+            "4d after 27 M tokens has 0.809: it expected 5.1 % too little",
+            4,
+            "six-45m",
+            "longer",
+            -1,
+        ),
+    ],
 )
-def test_what_was_predicted(start: str, times: int, recipe: str, kind: str):
+def test_what_was_predicted(start: str, times: int, recipe: str, kind: str, sign: int):
     found = control(variant="batchtopk", width=times * D, recipe=recipe, **MLP_OUT)
     predictions = read_table(ROOT / "results/reference/sign/tables/predictions.csv")
     asked = f"variant == 'batchtopk' and model == '{MODEL}' and hookpoint == 'mlp_out'"
     (said,) = predictions.query(f"{asked} and kind == '{kind}' and width == {times * D}")["r2"]
     error = 100 * ((1 - said) / (1 - found) - 1)
-    assert told(start)[-2:] == [f"{found:.3f}", f"{abs(error):.1f}"]
+    assert told(start)[-2:] == [f"{found:.3f}", f"{sign * error:.1f}"]

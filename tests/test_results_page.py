@@ -90,9 +90,9 @@ def test_equal_bits():
         for times in (1, 2, 4):
             two, *one = arms(times, "tuned", model=model, hookpoint=place)
             if two.mean() > one[(1, 2, 4).index(times) + 1].mean():
-                ahead.add(place)
+                ahead.add((model, place, times))
     assert numbers(" ".join(row("bits of a code"))) == ["1", "64", "2"]
-    assert ahead == {"attn"}
+    assert ahead == {(model, "attn", times) for model in D_MODEL for times in (1, 2, 4)}
 
 
 def test_equal_compute():
