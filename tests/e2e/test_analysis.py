@@ -35,7 +35,9 @@ def analysis(
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "name", ["local", "deep", "competitors", "collapse", "sign-tuning", "truth", "places"]
+    # Not sign: on another processor its laws end where a prediction differs by 1.1e-9.
+    "name",
+    sorted({folder.parent.name for folder in REFERENCE.glob("*/measures")} - {"sign"}),
 )
 def test_a_committed_study_follows_from_its_measures(name, tmp_path):
     done = analysis(REFERENCE / name / "measures", tmp_path / "out", "tables")
