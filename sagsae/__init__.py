@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from sagsae.autoencoders.base import Autoencoder as Autoencoder
     from sagsae.comparison.dominance import Comparison as Comparison
     from sagsae.comparison.dominance import compare as compare
-    from sagsae.comparison.scaling import ScalingPoints as ScalingPoints
     from sagsae.comparison.scaling import scaling as scaling
     from sagsae.comparison.sweeps import Sweep as Sweep
     from sagsae.evaluation.interventions import kept_positions as kept_positions
@@ -52,7 +51,7 @@ _NAMES = {
     "api": "Trained evaluate train",
     "autoencoders.base": "Autoencoder",
     "comparison.dominance": "Comparison compare",
-    "comparison.scaling": "ScalingPoints scaling",
+    "comparison.scaling": "scaling",
     "comparison.sweeps": "Sweep",
     "evaluation.interventions": "kept_positions loss_recovered replaced splice steer",
     "evaluation.signs": "consistency poles signed_pairs",

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from pipeline.analysis.tables.scaling import law_of, points_of
+from pipeline.analysis.tables.scaling import law_of
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import by_sweep
 from pipeline.study.sections import ConfigError
@@ -113,7 +113,7 @@ def twice_the_width(pilot: Study, l0: Sequence[float]) -> list[str]:
     read = {cell: read_json(pilot.metrics(cell)) for cell in pilot.cells}
     rows = pd.DataFrame(
         {"sweeps": f"{cell.model}/{cell.hookpoint}/{cell.variant}", "recipe": cell.recipe}
-        | {"width": cell.width, "tokens": pilot.training(cell).tokens}
+        | {"width": cell.width, "training_tokens": pilot.training(cell).tokens}
         | {name: read[cell][name] for name in ("l0", "r2", "collapsed")}
         for cell in pilot.cells
     )
@@ -124,8 +124,9 @@ def twice_the_width(pilot: Study, l0: Sequence[float]) -> list[str]:
         if law is None or "b_n" not in law.terms:
             continue
         wide = 2 * cells["width"].max()
-        at = pd.DataFrame({"width": wide, "l0": l0, "tokens": cells["tokens"].max(), "r2": 0.0})
-        told = zip(l0, 1 - law.error(points_of(at)), strict=True)
+        longest = cells["training_tokens"].max()
+        at = pd.DataFrame({"width": wide, "l0": l0, "training_tokens": longest})
+        told = zip(l0, 1 - law.error(at), strict=True)
         shown = ", ".join(f"R2 {r2:.3f} at L0 {active:g}" for active, r2 in told)
         lines.append(
             f"# {sweeps} of {wide} latents, twice the widest, trained as the pilot: {shown}"

@@ -7,12 +7,13 @@ sparsity, which is what is asked where two variants reach one L0 at different la
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sagsae.comparison.sweeps import Floats, Frontier, Sweep
+from sagsae.comparison.sweeps import Estimate, Floats, Frontier, Sweep
 
 # L0 at which dead fractions are read off: evenly spaced in log L0 over the overlap, with its
 # ends.
@@ -113,45 +114,18 @@ def _over(shares: Floats, sides: Sequence[Sweep], what: str) -> DeadReduction:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class ReductionErrors:
-    """Standard errors of log10 of both reductions; None with one seed, or where no draw has one."""
-
-    by_lambda: float | None = None
-    by_l0: float | None = None
-
-
-def reduction_errors(candidate: Sweep, baseline: Sweep, *, draws: int = 1000) -> ReductionErrors:
-    """Bootstrap over seeds of both reductions, as `dominance.bootstrap` is of the gaps.
-
-    A draw resamples the seeds of each sweep; a seed's cells stay together. Each draw has its own
-    points, so also its own overlap and its own floored points. Draws without a reduction are left
-    out.
+def error_over_seeds(
+    reduction: Callable[[Sweep, Sweep], DeadReduction], candidate: Sweep, baseline: Sweep
+) -> float | None:
+    """Standard error of log10 of a reduction; None for fewer than two seeds that have one.
 
     Args:
-        candidate: The one side.
+        reduction: `dead_reduction` or `dead_reduction_at_equal_l0`.
+        candidate: The one side. A seed of both sides has the reduction of its own cells.
         baseline: The other.
-        draws: Bootstrap draws.
     """
-    rng = np.random.default_rng(0)
-    sides = (candidate, baseline)
-    resampled = [sweep.resampled(DEAD, draws, rng) for sweep in sides]
-    tables = [table for table in resampled if not isinstance(table, str)]
-    if len(tables) < 2:
-        return ReductionErrors()
-    shared = sorted(candidate.by_lambda.keys() & baseline.by_lambda.keys())
-    rows = [[list(sweep.by_lambda).index(lam) for lam in shared] for sweep in sides]
-    by_lambda, by_l0 = [], []
-    for draw in range(draws):
-        drawn = [table.of_lambda[at, draw] for table, at in zip(tables, rows, strict=True)]
-        by_lambda.append(_over(np.array(drawn), sides, "").factor)
-        a, b = (Frontier.through(one.l0[:, draw], one.value[:, draw]) for one in tables)
-        shares = _at_equal_l0(a, b, LEVELS)
-        by_l0.append(None if shares is None else _over(shares, sides, "").factor)
-    return ReductionErrors(by_lambda=_spread(by_lambda), by_l0=_spread(by_l0))
-
-
-def _spread(factors: Sequence[float | None]) -> float | None:
-    """Standard deviation of log10 of the reductions that there are."""
-    known = [factor for factor in factors if factor is not None]
-    return float(np.std(np.log10(known))) if known else None
+    sides = candidate, baseline
+    seeds = set.intersection(*({cell.seed for cell in side.cells} for side in sides))
+    found = (reduction(*(side.of_seed(seed) for side in sides)).factor for seed in sorted(seeds))
+    known = [math.log10(factor) for factor in found if factor is not None]
+    return Estimate.of(known).se if known else None

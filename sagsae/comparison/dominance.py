@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sagsae.comparison.dead_latents import DeadReduction, dead_reduction
+from sagsae.comparison.ranking import read_at
 from sagsae.comparison.sweeps import Estimate, Frontier, Gap, Sweep
 
 if TYPE_CHECKING:
@@ -30,21 +31,13 @@ class Overlap:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bootstrap:
-    """What resampling the seeds says; every number is None, with a reason, with one seed."""
-
-    probability: float | None = None
-    """Share of the draws in which dominance holds."""
-    min_gap_se: float | None = None
-    mean_gap_se: float | None = None
-    """Standard deviations over the draws that have an overlap. With n seeds a bootstrap falls
-    short of the true error by about sqrt((n - 1) / n)."""
-    reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Dominance:
-    """Candidate minus baseline over the overlap; every number is None where there is no overlap."""
+    """Candidate minus baseline over the overlap; every number is None where there is no overlap.
+
+    The last four are of a bootstrap over the seeds; with one seed they are None. ``p_dominance`` is
+    the share of the draws in which dominance holds. The errors are standard deviations over the
+    draws that have an overlap; with n seeds they fall short by about sqrt((n - 1) / n).
+    """
 
     dominates: bool | None = None
     """The gap is above zero at every L0 of the overlap. None, with a reason, where the overlap is
@@ -56,7 +49,10 @@ class Dominance:
     """Integral of the gap in log L0 over the overlap, divided by its length."""
     max_gap: float | None = None
     reason: str
-    bootstrap: Bootstrap
+    p_dominance: float | None = None
+    min_gap_se: float | None = None
+    mean_gap_se: float | None = None
+    p_reason: str = "no overlap"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,13 +147,15 @@ def dominance(
     """Whether the candidate's metric is strictly higher at every L0 of the overlap.
 
     Args:
-        draws: Bootstrap draws over seeds; see ``bootstrap``.
+        draws: Bootstrap draws over seeds. A draw resamples the seeds of each sweep with
+            replacement, independently for the two sweeps; a seed's cells stay together over the
+            lambdas. Each draw has its own points and so its own overlap; a draw whose overlap is
+            empty or a single L0 counts against dominance.
         seed: Seed of the bootstrap.
     """
     gap = Gap.between(candidate.frontier(metric), baseline.frontier(metric))
     if gap is None:
-        reason = overlap(candidate, baseline).reason
-        return Dominance(reason=reason, bootstrap=Bootstrap(reason="no overlap"))
+        return Dominance(reason=overlap(candidate, baseline).reason)
     single = f"the L0 ranges share a single L0, {gap.l0[0]:.3g}: dominance needs a range"
     return Dominance(
         dominates=bool(gap.value.min() > 0) if gap.is_range else None,
@@ -166,38 +164,31 @@ def dominance(
         min_gap_l0=float(gap.l0[gap.value.argmin()]),
         mean_gap=gap.mean,
         max_gap=float(gap.value.max()),
-        bootstrap=bootstrap(candidate, baseline, metric, draws=draws, seed=seed),
+        **_resampled(candidate, baseline, metric, draws, seed),
     )
 
 
-def bootstrap(
-    candidate: Sweep, baseline: Sweep, metric: str, *, draws: int = 1000, seed: int = 0
-) -> Bootstrap:
-    """Bootstrap over seeds: how sure dominance is, and the errors of the gaps.
-
-    A draw resamples the seeds of each sweep with replacement, independently for the two sweeps; a
-    seed's cells stay together over the lambdas. Each draw has its own points and so its own
-    overlap; a draw whose overlap is empty or a single L0 counts against dominance.
-    """
-    rng = np.random.default_rng(seed)
-    frontiers = []
+def _resampled(
+    candidate: Sweep, baseline: Sweep, metric: str, draws: int, seed: int
+) -> dict[str, Any]:
+    """The fields of `Dominance` that are of the bootstrap."""
+    rng, frontiers = np.random.default_rng(seed), []
     for sweep in (candidate, baseline):
         table = sweep.resampled(metric, draws, rng)
         if isinstance(table, str):
-            return Bootstrap(reason=table)
-        drawn = zip(table.l0.T, table.value.T, strict=True)
-        frontiers.append([Frontier.through(x, y) for x, y in drawn])
+            return {"p_reason": table}
+        frontiers.append([Frontier.through(x, y) for x, y in zip(*table, strict=True)])
     found = [Gap.between(a, b) for a, b in zip(*frontiers, strict=True)]
     gaps = [gap for gap in found if gap is not None]
     if not gaps:
-        return Bootstrap(probability=0.0, reason="no draw has an overlap")
-    lowest = np.array([gap.value.min() for gap in gaps])
+        return {"p_dominance": 0.0, "p_reason": "no draw has an overlap"}
     won = [gap.is_range and gap.value.min() > 0 for gap in gaps]
-    return Bootstrap(
-        probability=sum(won) / draws,
-        min_gap_se=float(lowest.std()),
-        mean_gap_se=float(np.std([gap.mean for gap in gaps])),
-    )
+    return {
+        "p_dominance": sum(won) / draws,
+        "min_gap_se": float(np.std([gap.value.min() for gap in gaps])),
+        "mean_gap_se": float(np.std([gap.mean for gap in gaps])),
+        "p_reason": "",
+    }
 
 
 def matched(candidate: Sweep, baseline: Sweep, metric: str, l0: float) -> Matched:
@@ -214,6 +205,6 @@ def matched(candidate: Sweep, baseline: Sweep, metric: str, l0: float) -> Matche
     elif undefined:
         reason = f"{metric} is undefined for {undefined[0]}"
     else:
-        values = [sweep.estimate(metric, l0) for sweep in (candidate, baseline)]
-        return Matched(l0=l0, candidate=values[0], baseline=values[1])
+        a, b = (read_at(sweep, metric, l0).estimate for sweep in (candidate, baseline))
+        return Matched(l0=l0, candidate=a, baseline=b)
     return Matched(l0=l0, candidate=None, baseline=None, reason=reason)

@@ -21,10 +21,6 @@ UPPER = 0.975
 LEAST_POINTS = 5
 
 
-# Differences of R2 that may be called none, the smallest first.
-EQUIVALENT = (0.01, 0.025)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Interval:
     """A value and the ends of its 95 % interval; None where there are too few numbers."""
@@ -32,14 +28,6 @@ class Interval:
     value: float | None
     low: float | None = None
     high: float | None = None
-
-    @property
-    def equal_within(self) -> float | None:
-        """The smallest of `EQUIVALENT` that the whole interval lies within, around zero."""
-        if self.low is None or self.high is None:
-            return None
-        most = max(abs(self.low), abs(self.high))
-        return next((margin for margin in EQUIVALENT if most <= margin), None)
 
 
 def half_width(variances: Floats, sizes: Floats) -> Floats:

@@ -32,9 +32,10 @@ class Reading:
     """Values of the frontier of each seed that counts, [seeds] float64, by seed."""
 
     @property
-    def se(self) -> float | None:
-        """Standard error over seeds; None with fewer than two."""
-        return Estimate.of(self.by_seed).se if self.by_seed.size else None
+    def estimate(self) -> Estimate:
+        """The value, and its standard error over seeds; None with fewer than two."""
+        se = Estimate.of(self.by_seed).se if self.by_seed.size else None
+        return Estimate(mean=self.value, se=se)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +57,6 @@ class Standing:
     """1 + the number of higher values that are told apart from it. None without its error."""
     worst: int | None
     """n - the number of lower values that are told apart from it. None without its error."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeanRank:
-    """Ranks of one variant over several units, such as pairs of model and hookpoint."""
-
-    mean: float
-    low: float | None
-    """2.5 % quantile of the mean over bootstrap draws of units; None with one unit."""
-    high: float | None
-    """97.5 % quantile of the same."""
-    first: int
-    """Units in which the rank is 1."""
 
 
 def read_at(sweep: Sweep, metric: str, l0: float) -> Reading:
@@ -93,15 +81,16 @@ def read_at(sweep: Sweep, metric: str, l0: float) -> Reading:
         frontier = Frontier.through(np.array([cell.l0 for cell in own]), np.array(known))
         if needed <= {cell.lam for cell in own} and frontier.reaches(l0):
             found.append(frontier.at(l0))
-    return Reading(value=whole.at(l0), quadratic=_quadratic(whole, l0), by_seed=np.array(found))
+    quadratic = quadratic_at(whole.log_l0, whole.value, math.log(l0))
+    return Reading(value=whole.at(l0), quadratic=quadratic, by_seed=np.array(found))
 
 
-def _quadratic(frontier: Frontier, l0: float) -> float | None:
-    x = frontier.log_l0 - math.log(l0)
-    nearest = np.argsort(abs(x), kind="stable")[:3]
+def quadratic_at(x: Floats, values: Floats, at: float) -> float | None:
+    """The quadratic through the three points [n] nearest to a place; None with fewer points."""
+    nearest = np.argsort(abs(x - at), kind="stable")[:3]
     if nearest.size < 3:
         return None
-    return float(np.polyfit(x[nearest], frontier.value[nearest], 2)[-1])
+    return float(np.polyfit(x[nearest] - at, values[nearest], 2)[-1])
 
 
 def _enclosing(sweep: Sweep, l0: float) -> set[float]:
@@ -158,26 +147,6 @@ def standings(values: Floats, errors: Floats, quadratic: Floats) -> list[Standin
         )
         for i in range(values.size)
     ]
-
-
-def mean_rank(ranks: Sequence[int], *, draws: int = 10_000) -> MeanRank:
-    """The mean of some ranks, with a 95 % interval from a bootstrap that draws units anew.
-
-    Args:
-        ranks: One for each unit, at least one.
-        draws: Bootstrap draws.
-    """
-    found = np.array(ranks)
-    low = high = None
-    if found.size > 1:
-        chosen = np.random.default_rng(0).integers(found.size, size=(draws, found.size))
-        low, high = (float(q) for q in np.quantile(found[chosen].mean(axis=1), (0.025, 0.975)))
-    return MeanRank(
-        mean=float(found.mean()),
-        low=low,
-        high=high,
-        first=int((found == 1).sum()),
-    )
 
 
 def sign_test(differences: Sequence[float]) -> float | None:

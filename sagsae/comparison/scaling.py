@@ -12,12 +12,18 @@ width or training at any L0 of the points: a fit to few points would else predic
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import least_squares
 
 from sagsae.comparison.sweeps import Floats
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What a law knows an error by.
+AXES = ("width", "l0", "training_tokens")
 STARTS = 8
 # In ln L, from which a residual counts linearly: Huber's loss.
 HUBER = 0.02
@@ -30,69 +36,44 @@ LEAST_PER_PARAMETER = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScalingPoints:
-    """What a law is fitted to, or predicts: arrays [n] float64 of equal length.
-
-    Attributes:
-        width: H.
-        l0: Mean number of active latents.
-        tokens: Training tokens.
-        error: 1 - R2; not read where it is to be predicted.
-    """
-
-    width: Floats
-    l0: Floats
-    tokens: Floats
-    error: Floats
-
-    def __getitem__(self, chosen: Floats) -> ScalingPoints:
-        """Some of them, by a boolean mask or by indices."""
-        return ScalingPoints(**{name: values[chosen] for name, values in vars(self).items()})
-
-
-@dataclass(frozen=True, kw_only=True)
 class ScalingLaw:
     """A fitted law; see the head of this module.
 
     Attributes:
         terms: Parameters that the grid tells apart, by name. Logarithms are of values over
             ``reference``.
-        reference: Geometric means of width, L0 and tokens of the points.
+        reference: Geometric means of `AXES` of the cells.
     """
 
     terms: dict[str, float]
     reference: dict[str, float]
 
-    def error(self, points: ScalingPoints) -> Floats:
-        """1 - R2 at some points, [n]."""
-        logs = {name: np.log(getattr(points, name) / at) for name, at in self.reference.items()}
-        return np.exp(_log_error(self.terms, logs))
+    def error(self, cells: pd.DataFrame) -> Floats:
+        """1 - R2 of some cells, [n] float64, by their columns `AXES`."""
+        return np.exp(_log_error(self.terms, _logs(cells, self.reference)))
 
 
-def scaling(points: ScalingPoints) -> ScalingLaw:
+def scaling(cells: pd.DataFrame) -> ScalingLaw:
     """Fit a law.
 
     Args:
-        points: Cells, or means over seeds.
+        cells: Rows of `sagsae.results`, or means over seeds: R2 and the columns `AXES`.
 
     Raises:
         ValueError: fewer than three widths and fewer than three budgets, too few points for the
             parameters, or an error that is not above zero.
     """
-    names = terms_of(points)
+    names, error = terms_of(cells), 1 - cells["r2"].to_numpy(float)
     if not names:
         raise ValueError("a law needs three widths or three budgets of training tokens")
-    if len(points.error) < LEAST_PER_PARAMETER * len(names) or not (points.error > 0).all():
+    if len(error) < LEAST_PER_PARAMETER * len(names) or not (error > 0).all():
         raise ValueError(
-            f"{len(points.error)} points for {len(names)} parameters, all with an error above "
-            "zero: give more points"
+            f"{len(error)} points for {len(names)} parameters, all with an error above zero: give "
+            "more points"
         )
-    reference = {
-        name: float(np.exp(np.log(getattr(points, name)).mean()))
-        for name in ("width", "l0", "tokens")
-    }
-    logs = {name: np.log(getattr(points, name) / at) for name, at in reference.items()}
-    wanted, rng = np.log(points.error), np.random.default_rng(0)
+    unit = _logs(cells, dict.fromkeys(AXES, 1.0))
+    reference = {name: float(np.exp(logs.mean())) for name, logs in unit.items()}
+    logs, wanted, rng = _logs(cells, reference), np.log(error), np.random.default_rng(0)
     falls = np.array([name in ("b_n", "g", "tau") for name in names])
     bounds = np.full(len(names), -np.inf), np.where(falls, 0.0, np.inf)
 
@@ -131,19 +112,23 @@ def _terms(fitted: dict[str, float], l0: Floats) -> dict[str, float]:
     return terms
 
 
-def terms_of(points: ScalingPoints) -> list[str]:
+def _logs(cells: pd.DataFrame, reference: dict[str, float]) -> dict[str, Floats]:
+    """Logarithms of columns over a reference."""
+    return {name: np.log(cells[name].to_numpy(float) / at) for name, at in reference.items()}
+
+
+def terms_of(cells: pd.DataFrame) -> list[str]:
     """Names of the parameters that a grid tells apart; none for fewer than three widths and three
     budgets."""
-    widths, budgets = (len(np.unique(values)) for values in (points.width, points.tokens))
-    l0 = np.sort(points.l0)
+    widths, l0, budgets = (np.unique(cells[name]) for name in AXES)
     levels = 1 + int((l0[1:] / l0[:-1] > SAME_L0).sum())
-    names = ["a"] if max(widths, budgets) > 2 else []
-    if widths > 2:
+    wide, long = widths.size > 2, budgets.size > 2
+    names = ["a"] if wide or long else []
+    if wide:
         names += ["b_n", "z"]
     if names and levels > 1:
-        names += ["b_k", "e"] if widths > 2 else ["b_k"]
-        names += ["g"] if widths > 2 else []
-    return names + (["t", "tau"] if budgets > 2 else [])
+        names += ["b_k", "e", "g"] if wide else ["b_k"]
+    return names + (["t", "tau"] if long else [])
 
 
 def _log_error(terms: dict[str, float], logs: dict[str, Floats]) -> Floats:
@@ -152,6 +137,6 @@ def _log_error(terms: dict[str, float], logs: dict[str, Floats]) -> Floats:
     n, k = logs["width"], logs["l0"]
     parts = [known["a"] + known["b_n"] * n + known["b_k"] * k + known["g"] * n * k]
     parts += [known["z"] + known["e"] * k] if "z" in known else []
-    parts += [known["t"] - known["tau"] * logs["tokens"]] if "t" in known else []
+    parts += [known["t"] - known["tau"] * logs["training_tokens"]] if "t" in known else []
     total: Floats = np.logaddexp.reduce(np.stack([part + 0 * n for part in parts]), axis=0)
     return total

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sagsae.comparison.intervals import half_width
+from sagsae.comparison.ranking import quadratic_at
 from sagsae.comparison.sweeps import Floats
 
 # Widths between the narrowest and the widest at which an interval is looked for.
@@ -90,11 +91,8 @@ def _curvature(known: Floats, means: Floats, grid: Floats) -> Floats:
     """How far the quadratic through the three nearest widths is from the line between two."""
     if len(known) < 3:
         return np.zeros_like(grid)
-    linear, curved = np.interp(grid, known, means), np.empty_like(grid)
-    for i, at in enumerate(grid):
-        near = np.argsort(abs(known - at), kind="stable")[:3]
-        curved[i] = np.polyval(np.polyfit(known[near] - at, means[near], 2), 0.0)
-    distance: Floats = abs(curved - linear)
+    curved = np.array([quadratic_at(known, means, at) for at in grid], float)
+    distance: Floats = abs(curved - np.interp(grid, known, means))
     return distance
 
 

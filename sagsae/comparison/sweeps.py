@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -277,9 +277,15 @@ class Sweep:
         l0 = np.array([[cell.l0 for cell in row] for row in rows])
         return l0, np.array([[cell.values[metric] for cell in row] for row in rows], np.float64)
 
-    def resampled(self, metric: str, draws: int, rng: np.random.Generator) -> Resampled | str:
-        """Points whose seeds are drawn with replacement, or in words why there are none. A seed's
-        cells stay together."""
+    def resampled(
+        self, metric: str, draws: int, rng: np.random.Generator
+    ) -> tuple[Floats, Floats] | str:
+        """L0 and one metric of points whose seeds are drawn with replacement, or in words why there
+        are none. A seed's cells stay together.
+
+        Returns:
+            [draws, points] float64 each; NaN where none of the seeds of a point was drawn.
+        """
         table = self.by_seed(metric)
         if isinstance(table, str):
             return table
@@ -291,28 +297,15 @@ class Sweep:
         own = [[seed in {cell.seed for cell in group} for seed in seeds] for group in self._groups]
         weights = np.array(own, np.float64)[:, chosen]
         with np.errstate(invalid="ignore"):  # 0 / 0 where no seed of a point was drawn
-            found = [
+            l0, value = (
                 (side[rows][:, chosen] * weights).sum(axis=2) / weights.sum(axis=2)
                 for side in (l0, value)
-            ]
-        return Resampled(l0=found[0], value=found[1], of_lambda=value[:, chosen].mean(axis=2))
+            )
+        return l0.T, value.T
 
-    def estimate(self, metric: str, l0: float) -> Estimate:
-        """One metric at one L0: the frontier's value, and the standard error over seeds.
-
-        Each seed has its own frontier; the error is that of their values. It is None with one
-        seed, with unequal seeds, and where some seed's frontier does not reach this L0.
-
-        Raises:
-            ValueError: the frontier does not reach this L0, or the metric is undefined for a cell.
-        """
-        mean, table = self.frontier(metric).at(l0), self.by_seed(metric)
-        if isinstance(table, str):
-            return Estimate(mean=mean, se=None)
-        seeds = [Frontier.through(x, y) for x, y in zip(table[0].T, table[1].T, strict=True)]
-        if not all(frontier.reaches(l0) for frontier in seeds):
-            return Estimate(mean=mean, se=None)
-        return Estimate(mean=mean, se=Estimate.of(frontier.at(l0) for frontier in seeds).se)
+    def of_seed(self, seed: int) -> Sweep:
+        """The cells of one seed; ValueError where it has none."""
+        return replace(self, cells=tuple(cell for cell in self.cells if cell.seed == seed))
 
     @property
     def levels(self) -> Frontier:
@@ -327,18 +320,6 @@ class Sweep:
         values = [value.mean for point in self.intact if (value := point.values[metric])]
         l0 = np.array([point.l0.mean for point in self.intact])
         return Frontier.through(l0, np.array(values))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resampled:
-    """What a bootstrap over the seeds of a sweep draws."""
-
-    l0: Floats
-    """L0 of each point, [points, draws] float64; NaN where none of its seeds was drawn."""
-    value: Floats
-    """The metric of each point, of the same shape."""
-    of_lambda: Floats
-    """The metric of each lambda over all its seeds, [lambdas, draws] float64."""
 
 
 def _grouped(cells: list[CellResult]) -> list[list[CellResult]]:

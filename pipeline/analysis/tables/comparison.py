@@ -155,9 +155,7 @@ def compared(
     row |= {f"{name}_seeds": side.seeds for name, side in zip(SIDES, sides, strict=True)}
     row |= {f"overlap_{name}": value for name, value in vars(overlap(*sides)).items()}
     row |= {f"dead_{name}": value for name, value in vars(dead).items()}
-    row |= vars(verdict) | vars(verdict.bootstrap)
-    row |= {"overlap_reason": verdict.reason, "p_reason": verdict.bootstrap.reason}
-    row |= {"p_dominance": verdict.bootstrap.probability, "dead_reduction": dead.factor}
+    row |= vars(verdict) | {"overlap_reason": verdict.reason, "dead_reduction": dead.factor}
     row["collapsed"] = joined(collapses(*sides).values())
     for l0 in levels:
         values = {metric: matched(*sides, metric, l0) for metric in metrics}

@@ -31,7 +31,11 @@ from pipeline.analysis.tables.sweeps import Metrics, sweeps_of
 from pipeline.study.recipes import VARIANT_FACTOR
 from pipeline.study.scope import Scope
 from pipeline.study.settings import Factor
-from sagsae.comparison.dead_latents import dead_reduction_at_equal_l0, reduction_errors
+from sagsae.comparison.dead_latents import (
+    dead_reduction,
+    dead_reduction_at_equal_l0,
+    error_over_seeds,
+)
 from sagsae.comparison.sweeps import Sweep
 
 # Columns that are effects -> their names in words. ``<column>_se`` is the standard error.
@@ -102,7 +106,7 @@ def effect_table(comparison: pd.DataFrame, metrics: Metrics, spec: Scope) -> pd.
                 column = matched_column(l0, "dead_fraction", side)
                 row |= {f"dead_{side}": row[column], f"dead_{side}_se": row[f"{column}_se"]}
                 row[f"{side}_collapsed"] = len(sweeps[key].collapsed)
-            rows.append(row | _at_equal_l0(*(sweeps[key] for key in keys)))
+            rows.append(row | _of_reductions(*(sweeps[key] for key in keys)))
     table = pd.DataFrame(rows)
     dead = table[[*DEAD, "dead_reduction", "equal_l0_reduction"]].astype(float)
     table = table.assign(
@@ -114,12 +118,12 @@ def effect_table(comparison: pd.DataFrame, metrics: Metrics, spec: Scope) -> pd.
     return table[[*PLACE, *levels, *COLUMNS.split()]]
 
 
-def _at_equal_l0(candidate: Sweep, baseline: Sweep) -> dict[str, Any]:
+def _of_reductions(*sides: Sweep) -> dict[str, Any]:
     """How many times fewer latents are dead at equal L0, and errors of both reductions."""
-    reduction = dead_reduction_at_equal_l0(candidate, baseline)
-    errors = reduction_errors(candidate, baseline)
+    reduction = dead_reduction_at_equal_l0(*sides)
     row = {f"equal_l0_{name}": value for name, value in vars(reduction).items()}
-    row |= {"dead_log10_se": errors.by_lambda, "equal_l0_log10_se": errors.by_l0}
+    row |= {"dead_log10_se": error_over_seeds(dead_reduction, *sides)}
+    row |= {"equal_l0_log10_se": error_over_seeds(dead_reduction_at_equal_l0, *sides)}
     return row | {"equal_l0_reduction": reduction.factor}
 
 

@@ -29,7 +29,7 @@ from pipeline.study.measures import Measures
 from pipeline.study.metrics import TRUTH
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
-from sagsae.comparison.ranking import mean_rank, pooled, read_at, standings
+from sagsae.comparison.ranking import pooled, read_at, standings
 from sagsae.comparison.sweeps import Floats, Sweep
 
 PLACE = ["recipe", "model", "hookpoint", "l0"]
@@ -80,15 +80,15 @@ RANKING = Table(
 MEANS = Table(
     "ranking_summary",
     "Mean ranks",
-    reads="A sweep has a mean rank if it is ranked at every pair of model and hookpoint. The "
-    "interval holds 95 % of the means over pairs that are drawn anew.",
-    header="recipe l0 series variant pairs mean_rank low high first of unranked",
+    reads="A sweep has a mean rank if it is ranked at every pair of model and hookpoint. First: "
+    "how often it is the best.",
+    header="recipe l0 series variant pairs mean_rank first of unranked",
     whole="first of",
     by=["recipe l0"],
     columns=[
         "series variant pairs",
         Column("mean_rank", form="{:.1f}".format),
-        "low high first of unranked",
+        "first of unranked",
     ],
 )
 
@@ -142,8 +142,9 @@ def _readings(sweeps: Sweeps, l0: float) -> dict[SweepKey, dict[str, Any]]:
             continue
         reading = read_at(sweep, "r2", l0)
         samples.setdefault(key.recipe, []).append(reading.by_seed)
-        origin = "" if reading.se is None else "own seeds"
-        read = (reading.value, reading.se, reading.quadratic, reading.by_seed.size, origin)
+        se = reading.estimate.se
+        origin = "" if se is None else "own seeds"
+        read = (reading.value, se, reading.quadratic, reading.by_seed.size, origin)
         rows[key] = dict(zip(READ, read, strict=True)) | {"rank_reason": ""}
     for key, row in rows.items():
         spread = pooled(samples.get(key.recipe, []))
@@ -196,7 +197,7 @@ def _at(sweep: Sweep, metric: str, l0: float) -> float | None:
 @MEANS.made_from(ALL_SWEEPS)
 def summary_table(ranking: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """One row per (recipe, matched L0, series): mean rank over (model, hookpoint) pairs, the lowest
-    first; ``low`` and ``high`` enclose 95 % of bootstrap draws of pairs.
+    first.
 
     Only series that are ranked at every pair have a mean: each pair then ranks the same series, of
     which ``of`` is the number. Their ranks are among these alone.
@@ -212,7 +213,8 @@ def summary_table(ranking: pd.DataFrame) -> Iterator[dict[str, Any]]:
             row = {"recipe": recipe, "l0": l0, "series": series, "pairs": ranked}
             row |= {"variant": lines["variant"].iloc[0], "unranked": len(lines) - ranked}
             if at_every[lines.index].all():
-                mean = vars(mean_rank(ranks[lines.index].astype(int).tolist()))
-                row |= mean | {"mean_rank": mean["mean"], "of": shared["series"].nunique()}
+                own = ranks[lines.index]
+                row |= {"mean_rank": own.mean(), "first": (own == 1).sum()}
+                row["of"] = shared["series"].nunique()
             rows.append(row)
         yield from sorted(rows, key=lambda row: row.get("mean_rank", float("inf")))

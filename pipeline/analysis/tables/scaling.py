@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline.analysis.csv_files import read_table
@@ -16,13 +15,13 @@ from pipeline.analysis.table import Source, Table
 from pipeline.analysis.tables.cells import CELLS
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
-from sagsae.comparison.scaling import SAME_L0, ScalingLaw, ScalingPoints, scaling
+from sagsae.comparison.scaling import AXES, SAME_L0, ScalingLaw, scaling
 
 # Factors in which recipes of one law may differ: those of the length of training.
 LENGTH = ("tokens", "unique_rows", "lr_warmup_steps", "lambda_warmup_steps")
 SWEPT_BY = ["recipes", "model", "hookpoint", "variant"]
 # What is held out -> the column of cells of which the largest value is left out.
-HELD_OUT = {"widest": "width", "longest": "tokens"}
+HELD_OUT = {"widest": "width", "longest": "training_tokens"}
 # Widths or budgets that a law needs.
 LEAST = 3
 Groups = Mapping[tuple[str, ...], pd.DataFrame]
@@ -56,12 +55,12 @@ def has_laws(scope: Scope) -> bool:
 def _groups(known: Measures, root: Path) -> dict[str, Any]:
     """``groups``: the sound cells of each group of recipes, place and variant; ``scope``."""
     cells, scope = read_table(root / CELLS.path), known.scope
-    cells = cells.assign(recipes=cells["recipe"].map(alike(scope)), tokens=cells["training_tokens"])
+    cells = cells.assign(recipes=cells["recipe"].map(alike(scope)))
     sound = cells[(cells["collapsed"] == "") & (cells["r2"] < 1)]
     enough = {
         key: rows
         for key, rows in sound.groupby(SWEPT_BY, sort=True)
-        if max(rows["width"].nunique(), rows["tokens"].nunique()) >= LEAST
+        if rows[["width", "training_tokens"]].nunique().max() >= LEAST
     }
     return {"groups": enough, "scope": scope}
 
@@ -89,17 +88,10 @@ PREDICTIONS = Table(
 )
 
 
-def points_of(cells: pd.DataFrame) -> ScalingPoints:
-    """The cells as a law takes them."""
-    columns = {"width": cells["width"], "l0": cells["l0"], "tokens": cells["tokens"]}
-    columns["error"] = 1 - cells["r2"]
-    return ScalingPoints(**{name: values.to_numpy(float) for name, values in columns.items()})
-
-
 def law_of(cells: pd.DataFrame) -> ScalingLaw | None:
     """The law of some cells; None where there are too few."""
     try:
-        return scaling(points_of(cells))
+        return scaling(cells)
     except ValueError:
         return None
 
@@ -110,8 +102,12 @@ def _held_out(cells: pd.DataFrame, column: str) -> float | None:
     law, asked = law_of(cells[~held]), cells[held & _near(cells["l0"], cells[~held])]
     if law is None or column not in _told(law) or asked.empty:
         return None
-    points = points_of(asked)
-    return float((law.error(points) / points.error - 1).mean())
+    return float(_errors(law, asked).mean())
+
+
+def _errors(law: ScalingLaw, cells: pd.DataFrame) -> pd.Series:
+    """By how much the law misses 1 - R2 of each cell, as a share."""
+    return law.error(cells) / (1 - cells["r2"]) - 1
 
 
 def _near(l0: pd.Series, cells: pd.DataFrame) -> pd.Series:
@@ -120,8 +116,9 @@ def _near(l0: pd.Series, cells: pd.DataFrame) -> pd.Series:
 
 
 def _told(law: ScalingLaw) -> set[str]:
-    """Whether a law knows width, tokens or both."""
-    return {name for name, term in (("width", "b_n"), ("tokens", "tau")) if term in law.terms}
+    """Whether a law knows width, training tokens or both."""
+    terms = {"width": "b_n", "training_tokens": "tau"}
+    return {name for name, term in terms.items() if term in law.terms}
 
 
 @SCALING.made_from(SOURCE)
@@ -142,11 +139,10 @@ def scaling_table(groups: Groups) -> Iterator[dict[str, Any]]:
     for key, cells in groups.items():
         if (law := law_of(cells)) is None:
             continue
-        points = points_of(cells)
         row = dict(zip(SWEPT_BY, key, strict=True)) | law.terms
         row |= {"cells": len(cells), "widths": cells["width"].nunique()}
-        row |= {"budgets": cells["tokens"].nunique()}
-        row["fit_error"] = float(np.median(abs(law.error(points) / points.error - 1)))
+        row |= {"budgets": cells["training_tokens"].nunique()}
+        row["fit_error"] = _errors(law, cells).abs().median()
         yield row | {f"{k}_error": _held_out(cells, name) for k, name in HELD_OUT.items()}
 
 
@@ -164,13 +160,12 @@ def prediction_table(groups: Groups, scope: Scope) -> Iterator[dict[str, Any]]:
         law = law_of(cells) if _near(pd.Series([l0]), cells).all() else None
         if law is None:
             continue
-        usual = int(cells["tokens"].mode().iloc[0])
+        usual = int(cells["training_tokens"].mode().iloc[0])
         asked = [("wider", 2 * cells["width"].max(), usual)] if "width" in _told(law) else []
-        if "tokens" in _told(law):
-            longest = 2 * cells["tokens"].max()
+        if "training_tokens" in _told(law):
+            longest = 2 * cells["training_tokens"].max()
             asked += [("longer", width, longest) for width in sorted(cells["width"].unique())]
         for kind, width, tokens in asked:
-            one = {"width": [width], "l0": [l0], "tokens": [tokens], "r2": [0.0]}
-            at = points_of(pd.DataFrame(one))
+            at = pd.DataFrame([dict(zip(AXES, (width, l0, tokens), strict=True))])
             row = dict(zip(SWEPT_BY, key, strict=True)) | {"kind": kind, "width": width}
             yield row | {"tokens": tokens, "l0": l0, "r2": 1 - float(law.error(at)[0])}

@@ -80,9 +80,7 @@ def dominance_table(
                 "width": first.width,
                 "against_width": second.width,
                 "outcome": VERDICTS[verdict.dominates],
-                "min_gap": verdict.min_gap,
-                "min_gap_l0": verdict.min_gap_l0,
-                "mean_gap": verdict.mean_gap,
+                **vars(verdict),
                 "overlap_lo": shared.lo,
                 "overlap_hi": shared.hi,
             }
@@ -98,14 +96,13 @@ TWO_SIDES = Table(
     reads="A difference is two sides minus one; a row without a model is over all pairs. An "
     "interval is that of Student's t over seeds, 95 %; one seed has none.",
     header="family series variant recipe model hookpoint width baseline_width l0 r2_difference "
-    "r2_difference_low r2_difference_high equal_within loss_recovered_difference dead_candidate "
-    "dead_baseline min_gap min_gap_l0 mean_gap outcome l0_reason pairs positive sign_p sign_p_holm",
+    "r2_difference_low r2_difference_high loss_recovered_difference dead_candidate dead_baseline "
+    "min_gap min_gap_l0 mean_gap outcome l0_reason pairs positive sign_p sign_p_holm",
     whole="width baseline_width pairs positive",
     by=["recipe l0"],
     columns=[
         "series model hookpoint",
         *named("r2_difference r2_difference_low r2_difference_high", signed),
-        "equal_within",
         Column("loss_recovered_difference", form=signed),
         "dead_candidate dead_baseline min_gap mean_gap outcome positive pairs",
         *named("sign_p sign_p_holm", share),
@@ -132,8 +129,6 @@ def side_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> li
         width, baseline_width: H of two sides, and of one side
         r2_difference, loss_recovered_difference: two sides minus one at this L0
         r2_difference_low, r2_difference_high: the 95 % interval over seeds; empty with one seed
-        equal_within: the smaller of 0.01 and 0.025 of R2 that holds the interval; empty where
-            neither does
         dead_candidate, dead_baseline: dead latents of two sides, and of one side
         min_gap, mean_gap: smallest and mean gap of R2 over the L0 that both reach
         outcome: which of the two strictly dominates
@@ -207,8 +202,7 @@ def _interval(sweeps: Sweeps, pairs: Iterable[Pair], l0: float) -> dict[str, flo
         return {}
     two, one = zip(*read, strict=True)
     mean = mean_difference(two, one)
-    ends = {"r2_difference_low": mean.low, "r2_difference_high": mean.high}
-    return ends | {"equal_within": mean.equal_within}
+    return {"r2_difference_low": mean.low, "r2_difference_high": mean.high}
 
 
 def _over_pairs(rows: pd.DataFrame) -> dict[str, Any]:
@@ -238,11 +232,11 @@ SIGN_RATES = Table(
     reads="Rate: the width at which one side does as well as two, over the width of two. An "
     "interval is of Student's t over seeds, 95 %; an empty end lies beyond the widths trained.",
     header="family variant recipe l0 measure model hookpoint width multiple seeds value one_sided "
-    "difference difference_low difference_high equal_within rate rate_low rate_high bound widths",
+    "difference difference_low difference_high rate rate_low rate_high bound widths",
     by=["recipe l0 family measure"],
     columns=[
         "model hookpoint width multiple seeds value one_sided difference difference_low",
-        "difference_high equal_within rate rate_low rate_high bound",
+        "difference_high rate rate_low rate_high bound",
     ],
     when=lambda spec: spec.has_sign_rates,
 )
@@ -269,7 +263,6 @@ def sign_rate_table(sweeps: Sweeps, probed: Sweeps, spec: Scope) -> list[dict[st
         value, one_sided: of two sides at this L0, and of one side at the same width
         difference, difference_low, difference_high: two sides minus one at the same width, with
             the 95 % interval over seeds
-        equal_within: as in sides.csv, for R2 alone
         rate, rate_low, rate_high: the rate and its 95 % interval over seeds; an end beyond the
             trained widths is empty
         bound: above or below: one side gets there beyond the trained widths, and the rate is that
@@ -315,7 +308,6 @@ def _rate(
         gap = mean_difference([two], [known[key.width]])
         row |= {"one_sided": float(known[key.width].mean()), "difference": gap.value}
         row |= {"difference_low": gap.low, "difference_high": gap.high}
-        row |= {"equal_within": gap.equal_within if measure == "r2" else None}
     return row
 
 

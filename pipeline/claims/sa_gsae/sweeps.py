@@ -3,8 +3,6 @@ dead latents."""
 
 from __future__ import annotations
 
-from math import ceil, comb
-
 import pandas as pd
 
 from pipeline.analysis import numbers
@@ -81,17 +79,7 @@ def dominance(evidence: Evidence, least: float) -> Verdict:
     why = f"mean R2 gap {span(rows['mean_gap'])}"
     if missing := len(main_comparison(evidence)) - pairs:
         why += f"; {missing} more pairs have no common L0 range"
-    if evidence.spec.several_settings:
-        held = share(resampled(wins, pairs, ceil(least * pairs)))
-        why += f"; holds in {held} of the draws of a bootstrap over the pairs"
     return decided(wins >= least * pairs, here, why)
-
-
-def resampled(wins: int, pairs: int, least: int) -> float:
-    """Probability of at least ``least`` wins when the pairs are drawn anew with replacement: what a
-    bootstrap over pairs comes to with endless draws."""
-    p = wins / pairs
-    return sum(comb(pairs, k) * p**k * (1 - p) ** (pairs - k) for k in range(least, pairs + 1))
 
 
 @claim(V1)

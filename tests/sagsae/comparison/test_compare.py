@@ -42,7 +42,7 @@ def test_it_says_what_the_tables_of_the_reference_study_say(candidate, baseline)
         "dominates": found.dominance.dominates,
         "min_gap": found.dominance.min_gap,
         "mean_gap": found.dominance.mean_gap,
-        "min_gap_se": found.dominance.bootstrap.min_gap_se,
+        "min_gap_se": found.dominance.min_gap_se,
         "dead_reduction": found.dead_reduction.factor,
         "candidate_seeds": found.candidate.seeds,
         "l0_64_r2_candidate": matched.candidate.mean,

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from itertools import product
 
-import numpy as np
 import pytest
 
 from sagsae.comparison.dead_latents import (
     LEVELS,
     dead_reduction,
     dead_reduction_at_equal_l0,
-    reduction_errors,
+    error_over_seeds,
 )
 from sagsae.comparison.sweeps import Sweep
 from tests.sagsae.comparison.samples import at_lambdas, seeded
@@ -84,22 +82,19 @@ class TestAtEqualL0:
 
 
 class TestErrors:
-    def test_they_are_those_of_every_draw_of_the_seeds(self):
-        """One lambda and one L0: the draws of two seeds of each side, all sixteen of them."""
-        few = seeded(sweep((10, 0.1)), sweep((10, 0.2)))
+    def test_they_are_those_of_the_reductions_of_the_seeds(self):
+        few = seeded(sweep((10, 0.1)), sweep((10, 0.2)), sweep((10, 0.3)))
         many = seeded(sweep((10, 0.4)), sweep((10, 0.9)))
-        draws = [
-            math.log10((b1 + b2) / (a1 + a2))
-            for a1, a2 in product((0.1, 0.2), repeat=2)
-            for b1, b2 in product((0.4, 0.9), repeat=2)
-        ]
-        found = reduction_errors(few, many, draws=4000)
-        assert found.by_lambda == pytest.approx(np.std(draws), rel=0.05)
-        assert found.by_l0 == found.by_lambda
+        for reduction in (dead_reduction, dead_reduction_at_equal_l0):
+            found = error_over_seeds(reduction, few, many)
+            assert found == pytest.approx(abs(math.log10(4) - math.log10(4.5)) / 2)
 
     def test_without_a_shared_lambda_there_is_the_one_at_equal_l0_alone(self):
         few = seeded(sweep((10, 0.1), (99, 0.1)), sweep((10, 0.2), (99, 0.1)))
         many = seeded(*[sweep((10, 0.4), (99, 0.4), start=7)] * 2)
-        found = reduction_errors(few, many, draws=50)
-        assert found.by_lambda is None
-        assert found.by_l0 > 0
+        assert error_over_seeds(dead_reduction, few, many) is None
+        assert error_over_seeds(dead_reduction_at_equal_l0, few, many) > 0
+
+    def test_one_seed_has_none(self):
+        few, many = sweep((10, 0.1)), seeded(sweep((10, 0.4)), sweep((10, 0.9)))
+        assert error_over_seeds(dead_reduction, few, many) is None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagsae.comparison.dead_latents import dead_reduction
-from sagsae.comparison.dominance import bootstrap, dominance, matched, overlap
+from sagsae.comparison.dominance import dominance, matched, overlap
 from tests.sagsae.comparison.samples import at_lambdas as sweep
 from tests.sagsae.comparison.samples import seeded
 
@@ -41,7 +41,7 @@ class TestOverlap:
         assert "L spans 1 to 2" in shared.reason
         assert "R 3 to 3" in shared.reason
         assert verdict.dominates is verdict.min_gap is verdict.mean_gap is None
-        assert verdict.bootstrap.reason == "no overlap"
+        assert verdict.p_reason == "no overlap"
         assert verdict.reason == shared.reason
 
     def test_zero_l0_is_outside_every_range(self):
@@ -95,7 +95,7 @@ class TestBootstrap:
         base = seeded(*[sweep([(10, 0.3), (100, 0.3)], label="base")] * 2)
         verdict = dominance(seeded(near, far), base, draws=4000)
         assert verdict.dominates is True
-        assert verdict.bootstrap.probability == pytest.approx(0.75, abs=0.03)
+        assert verdict.p_dominance == pytest.approx(0.75, abs=0.03)
 
 
 class TestMatched:
@@ -145,12 +145,12 @@ def test_a_bootstrap_agrees_with_the_exact_distribution():
     """Two seeds 0 and 0.4 above the baseline: means 0, 0.2, 0.2, 0.4, each in a quarter."""
     base = seeded(*[sweep([(1, 0.1), (100, 0.1)])] * 2)
     spread = seeded(sweep([(1, 0.1), (100, 0.1)]), sweep([(1, 0.5), (100, 0.5)]))
-    found = bootstrap(spread, base, "r2", draws=4000)
-    assert found.probability == pytest.approx(0.75, abs=0.03)
+    found = dominance(spread, base, draws=4000)
+    assert found.p_dominance == pytest.approx(0.75, abs=0.03)
     assert found.min_gap_se == pytest.approx(0.4 / math.sqrt(8), rel=0.05)
     assert found.mean_gap_se == pytest.approx(0.4 / math.sqrt(8), rel=0.05)
-    assert found.reason == ""
+    assert found.p_reason == ""
     tilted = seeded(sweep([(1, 0.1), (100, 0.1)]), sweep([(1, 0.1), (100, 0.5)]))
-    found = bootstrap(tilted, base, "r2", draws=4000)
-    assert (found.probability, found.min_gap_se) == (0, pytest.approx(0, abs=1e-12))
+    found = dominance(tilted, base, draws=4000)
+    assert (found.p_dominance, found.min_gap_se) == (0, pytest.approx(0, abs=1e-12))
     assert found.mean_gap_se == pytest.approx(0.2 / math.sqrt(8), rel=0.05)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import replace
 
@@ -11,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagsae.comparison.ranking import Standing, mean_rank, pooled, read_at, sign_test, standings
-from sagsae.comparison.sweeps import Sweep
+from sagsae.comparison.ranking import Standing, pooled, read_at, sign_test, standings
+from sagsae.comparison.sweeps import Estimate, Sweep
 from tests.sagsae.comparison.samples import sweep
 
 KS = (16.0, 32.0, 64.0, 128.0)
@@ -25,7 +24,7 @@ class TestReading:
         runs |= {(k, 2): (k, math.log(k) + 9) for k in (16.0, 64.0)}  # on one side alone
         found = read_at(sweep(runs), "r2", 48)
         assert found.by_seed.tolist() == pytest.approx([math.log(48), math.log(48) + 0.25])
-        assert found.se == pytest.approx(0.125)
+        assert found.estimate == Estimate(mean=found.value, se=pytest.approx(0.125))
 
     def test_a_collapsed_seed_is_no_part_of_the_spread(self):
         """One in five of the seeds diverged: its R2 of -70 is no error of the others."""
@@ -83,17 +82,6 @@ class TestStandings:
         values, quadratic = np.array([0.5, 0.6, 0.8]), np.array([0.5, 0.75, np.nan])
         found = standings(values, np.full(3, 0.01), quadratic)
         assert [(one.best, one.worst) for one in found] == [(2, 3), (2, 3), (1, 1)]
-
-
-class TestMeanRank:
-    @given(st.lists(st.integers(1, 4), min_size=2, max_size=3))
-    def test_against_every_possible_draw(self, ranks):
-        found = mean_rank(ranks, draws=40_000)
-        means = [sum(draw) / len(ranks) for draw in itertools.product(ranks, repeat=len(ranks))]
-        assert found.mean == pytest.approx(sum(ranks) / len(ranks))
-        assert found.first == ranks.count(1)
-        # Of at most 27 equally likely draws, the lowest and the highest have 2.5 % or more.
-        assert (found.low, found.high) == (min(means), max(means))
 
 
 class TestSigns:

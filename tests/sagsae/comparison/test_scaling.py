@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import sagsae
@@ -20,11 +21,11 @@ def points(widths=WIDTHS, levels=LEVELS, budgets=BUDGETS, noise=0.0):
     error = np.exp(1.0 - 0.3 * np.log(n) - 0.2 * np.log(k) + 0.01 * np.log(n) * np.log(k))
     error += np.exp(-2.0 - 0.2 * np.log(k)) + np.exp(5.0 - 0.6 * np.log(t))
     error *= np.exp(noise * np.random.default_rng(0).normal(size=len(n)))
-    return sagsae.ScalingPoints(width=n, l0=k, tokens=t, error=error)
+    return pd.DataFrame({"width": n, "l0": k, "training_tokens": t, "r2": 1 - error})
 
 
 def worst(law, at):
-    return abs(law.error(at) / at.error - 1).max()
+    return abs(law.error(at) / (1 - at["r2"]) - 1).max()
 
 
 def test_the_law_of_the_points_is_found():
@@ -33,10 +34,10 @@ def test_the_law_of_the_points_is_found():
     assert terms_of(known) == ["a", "b_n", "z", "b_k", "e", "g", "t", "tau"]
 
 
-@pytest.mark.parametrize("held", ["width", "tokens"])
+@pytest.mark.parametrize("held", ["width", "training_tokens"])
 def test_what_was_held_out_is_predicted(held):
     known = points(noise=0.002)
-    out = getattr(known, held) == getattr(known, held).max()
+    out = known[held] == known[held].max()
     assert worst(sagsae.scaling(known[~out]), known[out]) < 0.03
 
 
@@ -47,9 +48,8 @@ def test_a_law_of_few_points_never_says_that_width_or_training_harms():
     wider = points(widths=(1536,), levels=(16, 64), budgets=(16e6,))
     longer = points(widths=(384,), levels=(16, 64), budgets=(256e6,))
     for seed in range(2):
-        noise = np.exp(0.3 * np.random.default_rng(seed).normal(size=len(few.error)))
-        known = vars(few) | {"error": few.error * noise}
-        law = sagsae.scaling(sagsae.ScalingPoints(**known))
+        noise = np.exp(0.3 * np.random.default_rng(seed).normal(size=len(few)))
+        law = sagsae.scaling(few.assign(r2=1 - (1 - few["r2"]) * noise))
         for beyond in (wider, longer):
             assert (law.error(beyond) <= law.error(widest) + 1e-12).all()
 

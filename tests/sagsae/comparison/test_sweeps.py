@@ -118,21 +118,6 @@ class TestSweep:
         assert len(sweep(cell(1, 0, 0), cell(1, 1, 0), cell(2, 0, 0, None)).cells) == 3
 
 
-class TestEstimate:
-    cells = (cell(1, 0, 1, 0.0), cell(2, 0, E**2, 1.0), cell(1, 1, 1, 0.4), cell(2, 1, E**2, 1.8))
-
-    def test_the_mean_is_the_frontiers_and_the_error_that_of_the_seeds_frontiers(self):
-        found = sweep(*self.cells).estimate("r2", E)
-        assert found.mean == pytest.approx(0.8)
-        assert found.se == pytest.approx((1.1 - 0.5) / 2)
-
-    def test_a_seed_that_does_not_reach_leaves_no_error(self):
-        short = sweep(*self.cells[:3], cell(2, 1, 6, 1.8))
-        found = short.estimate("r2", 6.5)
-        expected = 0.2 + 1.2 * math.log(6.5) / math.log((E**2 + 6) / 2)
-        assert (found.mean, found.se) == (pytest.approx(expected), None)
-
-
 class TestResampled:
     table = sweep(
         *(cell(2, seed, 10.0 + seed, 0.1 * (seed + 1)) for seed in range(3)),
@@ -141,7 +126,7 @@ class TestResampled:
 
     def test_a_draw_has_the_means_of_its_seeds_at_every_lambda(self):
         found = self.table.resampled("r2", 400, np.random.default_rng(0))
-        l0, r2 = found.l0, found.value
+        l0, r2 = (side.T for side in found)
         assert (l0.shape, r2.shape) == ((2, 400), (2, 400))
         means = {round(n / 3, 9) for n in range(7)}  # of three seeds out of 0, 1, 2
         assert {round(x / 10 - 10, 9) for x in l0[0]} == means
@@ -149,7 +134,6 @@ class TestResampled:
         assert r2[1] == pytest.approx(l0[1] / 10 - 0.9), "the cells of a seed stay together"
         assert r2[0] == pytest.approx(r2[1] + 0.4)
         assert l0[0].mean() == pytest.approx(110, rel=0.05)
-        assert np.allclose(found.of_lambda, r2, atol=1e-12)
 
     def test_points_of_one_seed_are_there_in_the_draws_that_have_it(self):
         """Seeds 0 and 1 lie far apart at lambda 1; seed 2, which collapsed everywhere, is in no
@@ -157,10 +141,9 @@ class TestResampled:
         l0 = {0: 10, 1: 99, 2: 12}
         made = sweep(*(cell(1, n, l0[n], n, collapsed=("R2",) * (n == 2)) for n in l0))
         found = made.resampled("r2", 400, np.random.default_rng(0))
-        low, high = found.l0
+        low, high = found[0].T
         assert (set(low[~np.isnan(low)]), set(high[~np.isnan(high)])) == ({10}, {99})
         assert np.isnan(high).mean() == pytest.approx((1 / 2) ** 2, abs=0.05)
-        assert set(found.of_lambda[0]) == {0, 0.5, 1}
         partly = sweep(*made.cells, cell(2, 0, 9), cell(2, 1, 9, collapsed=("R2",)))
         assert "same intact seeds" in partly.resampled("r2", 4, np.random.default_rng(0))
 
