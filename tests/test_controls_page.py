@@ -15,6 +15,7 @@ from tests.helpers.committed import (
     at_65,
     best_rate,
     control,
+    dead_that_start_shut,
     ends,
     gain_of_gates,
     gain_on_gauss,
@@ -29,40 +30,44 @@ from tests.helpers.committed import (
     told,
 )
 
-MODEL, D = MLP_OUT["model"], D_MODEL[MLP_OUT["model"]]
 PLACES = ("mlp_out", "attn", "resid")
+# Of the cells of a row: what a control finds of each model, and what follows.
+OF_MODEL, SO = {"smollm2-135m": 2, "gemma3-270m": 3}, 4
+MODELS = pytest.mark.parametrize("model", OF_MODEL)
 
 
-def test_learning_rates():
-    best = {times: best_rate(times) for times in (1, 4)}
-    said = row("a learning rate tuned at 2d")
-    assert numbers(said[2]) == [
-        *(f"{best[1]:.2f}", f"{rate(1, **MLP_OUT):.2f}"),
-        *("4", f"{best[4]:.2f}", f"{rate(4, **MLP_OUT):.2f}"),
+@MODELS
+def test_learning_rates(model):
+    place = {"model": model, "hookpoint": "mlp_out"}
+    best, tuned = (
+        {times: rated(times, **place) for times in (1, 4)} for rated in (best_rate, rate)
+    )
+    said = numbers(row("a learning rate tuned at 2d")[OF_MODEL[model]])
+    assert [text for text in said if text != "4"] == [
+        f"{found[times]:.2f}" for times in (1, 4) for found in (best, tuned)
     ]
     rates = read_table(ROOT / "results/reference/sign/tables/sign_rates.csv")
     asked = "variant == 'absbatchtopk' and recipe == 'tuned' and measure == 'r2' and l0 == 65"
-    known = rates.query(f"{asked} and model == '{MODEL}' and hookpoint == 'mlp_out'")
-    low, high = (known.set_index("multiple")[f"rate_{end}"] for end in ("low", "high"))
-    assert {times for times in best if low[times] <= best[times] <= high[times]} == {1}
-    assert best[4] < low[4]
-    assert said[3] == "the rate at 4d **falls**"
+    known = rates.query(f"{asked} and model == '{model}' and hookpoint == 'mlp_out'")
+    lowest = known.set_index("multiple")["rate_low"]
+    below = {times for times in best if best[times] < lowest[times]}
+    assert below == ({4} if model == "smollm2-135m" else {1, 4})
 
 
-def test_gates_that_start_alike():
-    shut, opened = [gain_of_gates(place) for place in PLACES], []
-    for place in PLACES:
-        asked = {"model": MODEL, "hookpoint": place, "recipe": "tuned"}
+@MODELS
+def test_gates_that_start_alike(model):
+    shut, opened, d = [], [], D_MODEL[model]
+    for hookpoint in PLACES:
+        place = {"model": model, "hookpoint": hookpoint}
+        shut.append(gain_of_gates(**place))
         two, one = (
-            at_65(of("sign", variant=variant, width=width, **asked))
-            for variant, width in (("sagsae_tied", 2 * D), ("gated", 4 * D))
+            at_65(of("sign", variant=variant, width=width, recipe="tuned", **place))
+            for variant, width in (("sagsae_tied", 2 * d), ("gated", 4 * d))
         )
         opened.append(two - one)
     said = row("gates that start shut")
-    assert gaps(said[2]) == [f"{gap:+.3f}" for gap in (*shut, *opened)]
-    at_attn = {"model": MODEL, "hookpoint": "attn", "variant": "sagsae_onesided", "width": 4 * D}
-    dead = [100 * cell["dead_fraction"] for cell in of("sign-controls", **at_attn)]
-    assert numbers(said[3]) == ends(dead, ".0f")
+    assert gaps(said[OF_MODEL[model]]) == [f"{gap:+.3f}" for gap in (*shut, *opened)]
+    assert numbers(said[SO]) == dead_that_start_shut()
     assert [gap > 0 for gap in shut] == [gap > 0 for gap in opened] == [False, True, False]
 
 
@@ -71,68 +76,75 @@ def gaps(text: str) -> list[str]:
     return re.findall(r"[+-]\d\.\d+", text)
 
 
-def test_unique_tokens():
-    again = []
+@MODELS
+def test_unique_tokens(model):
+    again, place, d = [], {"model": model, "hookpoint": "mlp_out"}, D_MODEL[model]
     for recipe in ("nine-05m", "twenty-seven-05m"):
-        asked = {"recipe": recipe, **MLP_OUT}
-        one = [control(variant="batchtopk", width=times * D, **asked) for times in (1, 2, 4)]
-        two = control(variant="absbatchtopk", width=D, **asked)
-        again.append(needed(two, one))
-    usual = [rate(1, recipe=recipe, **MLP_OUT) for recipe in ("tuned", "thrice-45m")]
+        asked = {"recipe": recipe, **place}
+        one = [control(variant="batchtopk", width=times * d, **asked) for times in (1, 2, 4)]
+        again.append(needed(control(variant="absbatchtopk", width=d, **asked), one))
+    usual = [rate(1, recipe=recipe, **place) for recipe in ("tuned", "thrice-45m")]
     assert np.abs(np.subtract(again, usual)).max() < 0.1
+    said = row("unique tokens")
     found = [f"{value:.2f}" for value in (*again, *usual)]
-    *_, came_out, so = row("unique tokens")
-    assert numbers(came_out) == [*found, "4.5"]
-    assert numbers(so) == ["4", lost_by_epochs()]
+    assert numbers(said[OF_MODEL[model]])[:4] == found
+    assert numbers(said[SO]) == ["4", *ends(lost_by_epochs(), ".3f")]
 
 
 def test_language():
-    drawn = [gain_on_gauss(place) for place in ("mlp_out", "attn")]
-    real = [
-        half_width("sign", 2, D, model=MODEL, hookpoint=place, recipe="tuned")
-        for place in ("mlp_out", "attn")
-    ]
+    places = [{"model": "smollm2-135m", "hookpoint": place} for place in ("mlp_out", "attn")]
+    drawn = [gain_on_gauss(**place) for place in places]
+    real = [half_width("sign", 2, D_MODEL["smollm2-135m"], recipe="tuned", **p) for p in places]
     assert gaps(row("language")[2]) == [f"{gap:+.3f}" for gap in (*drawn, *real)]
     assert [gap > 0 for gap in drawn] == [True, True]
     assert [gap > 0 for gap in real] == [False, True]
+    assert not of("sign-controls", model="gemma3-gauss")
 
 
-def test_five_seeds():
-    five = []
+@MODELS
+def test_five_seeds(model):
+    five, d = [], D_MODEL[model]
     for place in PLACES:
-        asked = {"model": MODEL, "hookpoint": place, "recipe": "tuned"}
+        asked = {"model": model, "hookpoint": place, "recipe": "tuned"}
         two, one = (
             [
-                *of("sign", variant=variant, width=times * D, **asked),
-                *of("sign-controls", variant=variant, width=times * D, seed=3, **asked),
-                *of("sign-controls", variant=variant, width=times * D, seed=4, **asked),
+                *of("sign", variant=variant, width=times * d, **asked),
+                *of("sign-controls", variant=variant, width=times * d, seed=3, **asked),
+                *of("sign-controls", variant=variant, width=times * d, seed=4, **asked),
             ]
             for variant, times in (("absbatchtopk", 2), ("batchtopk", 4))
         )
         assert len(two) == len(one) == 5
         five.append(mean(two) - mean(one))
-        three = half_width("sign", 2, D, **asked)
-        assert np.sign(five[-1]) == np.sign(three)
-    assert gaps(row("three seeds")[2]) == [f"{gap:+.4f}" for gap in five]
+        assert np.sign(five[-1]) == np.sign(half_width("sign", 2, d, **asked))
+    assert gaps(row("three seeds")[OF_MODEL[model]]) == [f"{gap:+.4f}" for gap in five]
 
 
-@pytest.mark.parametrize(
-    ("start", "times", "recipe", "kind", "sign"),
-    [
-        ("16d has R2 0.807: the law expected 1.2 % too much", 16, "tuned", "wider", 1),
-        (
-            "4d after 27 M tokens has 0.809: it expected 5.1 % too little",
-            4,
-            "six-45m",
-            "longer",
-            -1,
-        ),
-    ],
-)
-def test_what_was_predicted(start: str, times: int, recipe: str, kind: str, sign: int):
-    found = control(variant="batchtopk", width=times * D, recipe=recipe, **MLP_OUT)
+# Width in d, recipe, kind of prediction -> of each model how R2 and the error stand in the text.
+PREDICTED = {
+    (16, "tuned", "wider"): "16d has R2 0.807: the law expected 1.2 % too much",
+    (4, "six-45m", "longer"): "4d after 27 M tokens has 0.809: it expected 5.1 % too little",
+}
+
+
+def law_missed(times: int, recipe: str, kind: str, **place: str) -> tuple[str, str]:
+    """R2, and by what percentage of 1 - R2 the law expected too much error, or too little."""
+    found = control(
+        variant="batchtopk", width=times * D_MODEL[place["model"]], recipe=recipe, **place
+    )
     predictions = read_table(ROOT / "results/reference/sign/tables/predictions.csv")
-    asked = f"variant == 'batchtopk' and model == '{MODEL}' and hookpoint == 'mlp_out'"
-    (said,) = predictions.query(f"{asked} and kind == '{kind}' and width == {times * D}")["r2"]
-    error = 100 * ((1 - said) / (1 - found) - 1)
-    assert told(start)[-2:] == [f"{found:.3f}", f"{sign * error:.1f}"]
+    asked = f"variant == 'batchtopk' and model == '{place['model']}' and hookpoint == 'mlp_out'"
+    wide = times * D_MODEL[place["model"]]
+    (said,) = predictions.query(f"{asked} and kind == '{kind}' and width == {wide}")["r2"]
+    return f"{found:.3f}", f"{100 * ((1 - said) / (1 - found) - 1):.1f}"
+
+
+def test_what_was_predicted():
+    smollm2, gemma = ([law_missed(*asked, **place) for asked in PREDICTED] for place in MLP_OUT)
+    for (r2, error), start in zip(smollm2, PREDICTED.values(), strict=True):
+        sign = "-" if start.endswith("little") else ""
+        assert told(start)[-2:] == [r2, error.removeprefix(sign)]
+        assert error.startswith("-") == bool(sign)
+    values, errors = zip(*gemma, strict=True)
+    assert told("At Gemma 0.861 and 0.863") == [*values, *(error[1:] for error in errors)]
+    assert all(error.startswith("-") for error in errors)

@@ -206,11 +206,10 @@ def test_gates_that_start_alike():
     over_gated, over_shut = (
         gates_of_deep("mean-long", "sagsae_tied", one) for one in ("gated", "sagsae_onesided")
     )
-    gemma, smollm2 = ((model, "attn") for model in D_MODEL)
+    gemma = "gemma3-270m", "attn"
     small = [f"{found[gemma].gap:.4f}" for found in (over_shut, over_gated)]
-    assert told("In `deep` (`mean-long`, 6 M tokens) the gain") == ["6", "2", "4", *small]
-    large = [f"{found[smollm2].gap:.3f}" for found in (over_shut, over_gated)]
-    assert told("At SmolLM2's it is 0.016") == large
+    assert told("In `deep` (`mean-long`, 6 M tokens) their gain") == ["6", *reversed(small)]
+    assert over_shut[gemma].gap < over_gated[gemma].gap
 
 
 def test_budgets_of_deep():

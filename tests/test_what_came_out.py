@@ -9,12 +9,12 @@ import pytest
 
 from tests.helpers.committed import (
     D_MODEL,
-    MLP_OUT,
     ROOT,
     at_65,
     best_rate,
     both_poles,
     dead_share,
+    dead_that_start_shut,
     ends,
     gain_of_gates,
     gain_on_gauss,
@@ -78,16 +78,20 @@ def test_half_the_width_of_batchtopk():
     short, usual, longest = (
         millions(of("sign", recipe=recipe)) for recipe in ("once-15m", "tuned", "thrice-45m")
     )
-    epochs = [
+    epochs = dict.fromkeys(
         f"{cell['training']['tokens'] / 2**19:.0f}"
         for recipe in ("nine-05m", "twenty-seven-05m")
         for cell in of("sign-controls", recipe=recipe, variant="absbatchtopk")
-    ]
+    )
+    best, tuned = (
+        [[f"{rated(times, **place):.2f}" for place in pairs("mlp_out")] for times in (1, 4)]
+        for rated in (best_rate, rate)
+    )
     assert said(2) == [
         *(short, f"{smollm2:.3f}", f"{gemma:.3f}"),
         *(usual, f"{once:.3f}", longest, f"{long:.3f}"),
-        *(*epochs, "4", lost_by_epochs()),
-        *("4", f"{best_rate(4):.2f}", f"{rate(4, **MLP_OUT):.2f}"),
+        *(*epochs, "4", *ends(lost_by_epochs(), ".3f"), *best[0], *tuned[0]),
+        *(*best[1], "4", *tuned[1]),
     ]
     for place in pairs("mlp_out"):
         gaps = np.subtract(gains("thrice-15m", **place), gains("tuned", **place))
@@ -97,7 +101,7 @@ def test_half_the_width_of_batchtopk():
 def test_attn():
     """Gains of BatchTopK, here and on Gaussian rows. Of each model its dead latents at 4d on one
     side and on two; gains of gates of d, and the most dead latents of Gated of 2d; gains over
-    one-sided gates that start shut."""
+    one-sided gates that start shut, and the dead of these."""
     one, two, gained, gates, gated_dead = [], [], [], [], []
     for model, d in D_MODEL.items():
         place = {"model": model, "hookpoint": "attn", "recipe": "tuned"}
@@ -109,13 +113,11 @@ def test_attn():
         gates.append(f"{at_65(tied) - at_65(gated):.3f}")
         gated_dead += [cell["dead_fraction"] for cell in gated]
     most = f"{np.ceil(100 * max(gated_dead)):.0f}"
-    shut = gates_of_deep("mean-long", "sagsae_tied", "sagsae_onesided")
-    left = f"{shut['gemma3-270m', 'attn'].gap:.3f}"
-    tokens = millions(of("deep", recipe="mean-long")).split(".")[0]
+    shut = [f"{gain_of_gates(model=model, hookpoint='attn'):.3f}" for model in D_MODEL]
     assert said(3) == [
-        *(*ends(gained, ".3f"), f"{gain_on_gauss('attn'):.3f}"),
+        *(*ends(gained, ".3f"), f"{gain_on_gauss('smollm2-135m', 'attn'):.3f}"),
         *("4", *one, *two, "2", *gates, most),
-        *("2", "4", left, tokens, f"{gain_of_gates('attn'):.3f}"),
+        *("2", "4", *shut, *dead_that_start_shut()),
     ]
 
 

@@ -89,8 +89,8 @@ def needed(reached: float, values: list[float]) -> float:
     return 2 ** float(np.interp(reached, values, at, right=np.inf))
 
 
-# Where `sign-controls` has most of its cells.
-MLP_OUT = {"model": "smollm2-135m", "hookpoint": "mlp_out"}
+# Where `sign-controls` has most of its cells, in the order of the page.
+MLP_OUT = [{"model": model, "hookpoint": "mlp_out"} for model in reversed(D_MODEL)]
 
 
 def control(**asked: object) -> float:
@@ -99,42 +99,47 @@ def control(**asked: object) -> float:
     return float(cell["r2"])
 
 
-def gain_of_gates(hookpoint: str) -> float:
-    """R2 of `sagsae_tied` of 2d minus that of a one-sided gate of 4d that starts shut, SmolLM2."""
-    place = MLP_OUT | {"hookpoint": hookpoint, "recipe": "tuned"}
-    d = D_MODEL[place["model"]]
+def gain_of_gates(**place: str) -> float:
+    """R2 of `sagsae_tied` of 2d minus that of a one-sided gate of 4d that starts shut."""
+    d, place = D_MODEL[place["model"]], {"recipe": "tuned", **place}
     two = of("sign", variant="sagsae_tied", width=2 * d, **place)
     one = of("sign-controls", variant="sagsae_onesided", width=4 * d, **place)
     return at_65(two) - at_65(one, seeds=1)
 
 
-def gain_on_gauss(hookpoint: str) -> float:
-    """R2 of two sides of 2d minus that of one side of 4d, on 4.5 M Gaussian rows of SmolLM2."""
-    place, d = {"model": "smollm2-gauss", "hookpoint": hookpoint}, D_MODEL[MLP_OUT["model"]]
+def dead_that_start_shut() -> list[str]:
+    """The fewest and the most dead latents of the one-sided gates of 4d at `attn` that start shut,
+    in percent."""
+    found = of("sign-controls", variant="sagsae_onesided", hookpoint="attn")
+    wide = [cell for cell in found if cell["cell"]["width"] == 4 * D_MODEL[cell["cell"]["model"]]]
+    return ends([100 * cell["dead_fraction"] for cell in wide], ".0f")
+
+
+def gain_on_gauss(model: str, hookpoint: str) -> float:
+    """R2 of two sides of 2d minus that of one side of 4d, on 4.5 M Gaussian rows of a model."""
+    place, d = {"model": f"{model.split('-')[0]}-gauss", "hookpoint": hookpoint}, D_MODEL[model]
     two = control(variant="absbatchtopk", width=2 * d, **place)
     return two - control(variant="batchtopk", width=4 * d, **place)
 
 
-def lost_by_epochs() -> str:
+def lost_by_epochs() -> list[float]:
     """R2 of BatchTopK of 4d after 4.5 M tokens seen once, or thrice, minus that after 0.5 M tokens
-    seen 9, or 27 times."""
-    asked = {"variant": "batchtopk", "width": 4 * D_MODEL[MLP_OUT["model"]], **MLP_OUT}
-    recipes = {"nine-05m": "tuned", "twenty-seven-05m": "thrice-45m"}
-    lost = [
-        mean(of("sign", recipe=usual, **asked)) - control(recipe=again, **asked)
-        for again, usual in recipes.items()
-    ]
-    (both,) = ends(lost, ".3f")
-    return both
+    seen 9, or 27 times; of each model."""
+    recipes, lost = {"nine-05m": "tuned", "twenty-seven-05m": "thrice-45m"}, []
+    for place in MLP_OUT:
+        asked = {"variant": "batchtopk", "width": 4 * D_MODEL[place["model"]], **place}
+        for again, usual in recipes.items():
+            lost.append(mean(of("sign", recipe=usual, **asked)) - control(recipe=again, **asked))
+    return lost
 
 
-def best_rate(times: int) -> float:
-    """The rate at `MLP_OUT` with the best of four learning rates at each width; one seed."""
+def best_rate(times: int, **place: str) -> float:
+    """The rate with the best of four learning rates at each width; one seed."""
 
     def best(variant: str, times: int) -> float:
-        asked = {"variant": variant, "width": times * D_MODEL[MLP_OUT["model"]], "seed": 0}
-        (once,) = of("sign", recipe="tuned", **asked, **MLP_OUT)
-        others = [control(recipe=r, **asked, **MLP_OUT) for r in ("half", "twice", "fourfold")]
+        asked = {"variant": variant, "width": times * D_MODEL[place["model"]], "seed": 0}
+        (once,) = of("sign", recipe="tuned", **asked, **place)
+        others = [control(recipe=r, **asked, **place) for r in ("half", "twice", "fourfold")]
         return max(once["r2"], *others)
 
     values = [best("batchtopk", one) for one in (1, 2, 4, 8)]
