@@ -129,12 +129,10 @@ PREDICTED = {
 
 def law_missed(times: int, recipe: str, kind: str, **place: str) -> tuple[str, str]:
     """R2, and by what percentage of 1 - R2 the law expected too much error, or too little."""
-    found = control(
-        variant="batchtopk", width=times * D_MODEL[place["model"]], recipe=recipe, **place
-    )
+    wide = times * D_MODEL[place["model"]]
+    found = control(variant="batchtopk", width=wide, recipe=recipe, **place)
     predictions = read_table(ROOT / "results/reference/sign/tables/predictions.csv")
     asked = f"variant == 'batchtopk' and model == '{place['model']}' and hookpoint == 'mlp_out'"
-    wide = times * D_MODEL[place["model"]]
     (said,) = predictions.query(f"{asked} and kind == '{kind}' and width == {wide}")["r2"]
     return f"{found:.3f}", f"{100 * ((1 - said) / (1 - found) - 1):.1f}"
 
