@@ -91,14 +91,14 @@ def test_unique_tokens(model):
     assert numbers(said[SO]) == ["4", *ends(lost_by_epochs(), ".3f")]
 
 
-def test_language():
-    places = [{"model": "smollm2-135m", "hookpoint": place} for place in ("mlp_out", "attn")]
+@MODELS
+def test_language(model):
+    places = [{"model": model, "hookpoint": place} for place in ("mlp_out", "attn")]
     drawn = [gain_on_gauss(**place) for place in places]
-    real = [half_width("sign", 2, D_MODEL["smollm2-135m"], recipe="tuned", **p) for p in places]
-    assert gaps(row("language")[2]) == [f"{gap:+.3f}" for gap in (*drawn, *real)]
+    real = [half_width("sign", 2, D_MODEL[model], recipe="tuned", **place) for place in places]
+    assert gaps(row("language")[OF_MODEL[model]]) == [f"{gap:+.3f}" for gap in (*drawn, *real)]
     assert [gap > 0 for gap in drawn] == [True, True]
     assert [gap > 0 for gap in real] == [False, True]
-    assert not of("sign-controls", model="gemma3-gauss")
 
 
 @MODELS

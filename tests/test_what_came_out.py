@@ -112,10 +112,11 @@ def test_attn():
         tied = of("sign", variant="sagsae_tied", width=d, **place)
         gates.append(f"{at_65(tied) - at_65(gated):.3f}")
         gated_dead += [cell["dead_fraction"] for cell in gated]
+    gauss = [f"{gain_on_gauss(model, 'attn'):.3f}" for model in D_MODEL]
     most = f"{np.ceil(100 * max(gated_dead)):.0f}"
     shut = [f"{gain_of_gates(model=model, hookpoint='attn'):.3f}" for model in D_MODEL]
     assert said(3) == [
-        *(*ends(gained, ".3f"), f"{gain_on_gauss('smollm2-135m', 'attn'):.3f}"),
+        *(*ends(gained, ".3f"), *gauss),
         *("4", *one, *two, "2", *gates, most),
         *("2", "4", *shut, *dead_that_start_shut()),
     ]
