@@ -39,7 +39,6 @@ from pipeline.analysis.tables.ranking import RANKING
 from pipeline.study.metrics import TRUTH
 from pipeline.study.outputs import SCOPE
 from pipeline.study.scope import Scope
-from pipeline.study.settings import BLANK
 from sagsae.autoencoders.registry import K, stem
 from sagsae.files import write_atomic
 
@@ -110,7 +109,7 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
 def first_figure(names: list[str], rows: Mapping[Table, pd.DataFrame]) -> str:
     """The figure of the first screen: of several recipes that of the first comparison's first row,
     as in the answer. Empty where there is no figure."""
-    recipes = rows[COMPARISON].query("comparison == 1")["recipe"] if COMPARISON in rows else ()
+    recipes = _both_there(rows[COMPARISON])["recipe"] if COMPARISON in rows else ()
     recipe = next(iter(recipes), "")
     ordered = sorted(names, key=lambda name: not name.endswith(f"@{recipe}"))
     known = (name for start in FIRST for name in ordered if name.startswith(start))
@@ -119,11 +118,11 @@ def first_figure(names: list[str], rows: Mapping[Table, pd.DataFrame]) -> str:
 
 def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
     """What is best where, by how much and how surely: the two sides of the first comparison at each
-    place, else the ranking of several sweeps, else the points of each."""
-    if COMPARISON in rows and (rows[COMPARISON]["comparison"] == 1).any():
+    place where both were trained, else the ranking of several sweeps, else the points of each."""
+    if COMPARISON in rows and not (known := _both_there(rows[COMPARISON])).empty:
         item = scope.comparisons[0]
         l0 = next(iter(item.matched_l0), scope.matched_levels[0])
-        compared = rows[COMPARISON].query("comparison == 1").to_dict("records")
+        compared = known.to_dict("records")
         names = [variant_label(side.variant) for side in (item.candidate, item.baseline)]
         title = f"{names[0]} (first) against {names[1]} (second) at L0 = {l0:g}"
         table = pd.DataFrame([_compared(row, l0, scope) for row in compared])
@@ -143,6 +142,31 @@ def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
     return grid(rows[POINTS], list(resolved([shown])), "The points of every sweep")
 
 
+def _both_there(compared: pd.DataFrame) -> pd.DataFrame:
+    """Where both sides of the first comparison were trained."""
+    return compared[(compared["comparison"] == 1) & compared["candidate_seeds"].notna()]
+
+
+def _better(row: Mapping[Any, Any], gap: float) -> str:
+    """Which side has the higher R2, and at which L0, by the gap at the one that is shown."""
+    if pd.isna(row["dominates"]):
+        side = "first" if gap > 0 else "second"
+        return "no range of L0 in common" if pd.isna(gap) else f"the {side}, at this L0 alone"
+    if row["dominates"]:
+        return "the first, at every L0"
+    return "the second, at every L0" if row["max_gap"] < 0 else "neither at every L0"
+
+
+def _surely(row: Mapping[Any, Any]) -> str:
+    """In which share of draws of seeds the first has the higher R2 at every L0, or why this is not
+    known."""
+    if pd.isna(row["dominates"]):
+        return ""
+    why_not = row["p_reason"].rpartition(": ")[2]
+    why_not = "one seed" if why_not.endswith("one seed") else why_not
+    return why_not or share(row["p_dominance"])
+
+
 def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]:
     """A line of the answer, in words."""
     both = {
@@ -150,14 +174,6 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
         for metric in read_off(scope)
         if metric != "loss_recovered"
     }
-    better = "no range of L0 in common"
-    if not pd.isna(row["dominates"]):
-        better = "neither at every L0"
-        better = "the second, at every L0" if row["max_gap"] < 0 else better
-        better = "the first, at every L0" if row["dominates"] else better
-    surely, why_not = share(row["p_dominance"]), row["p_reason"].rpartition(": ")[2]
-    if surely == BLANK:
-        surely = "one seed" if why_not.endswith("one seed") else why_not
     names = [matched_column(l0, "r2", side) for side in ("candidate", "baseline")]
     ends = [row[name] for name in names]
     error = math.hypot(*(row[f"{name}_se"] for name in names))
@@ -165,11 +181,11 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
     return {
         "Place": f"{row['model']}, {row['hookpoint']}",
         "Recipe": recipe_name(row["recipe"]),
-        "Higher R2": better,
+        "Higher R2": _better(row, ends[0] - ends[1]),
         "R2, first minus second": with_error(ends[0] - ends[1], error, signed),
         "R2": both["r2"],
         **{KNOWN[name]: both[name] for name in TRUTH if name in both},
-        "Draws of seeds with the first higher at every L0": surely,
+        "Draws of seeds with the first higher at every L0": _surely(row),
         **({} if scope.truth else {"Nats lost a token": both["loss_added"]}),
         "Dead": both["dead_fraction"],
         "H": f"{row['candidate_width']} / {row['baseline_width']}",

@@ -48,41 +48,59 @@ def test_sites_budget_and_the_fewest_seeds_of_any_point():
     )
 
 
+DRAWS = "Draws of seeds with the first higher at every L0"
+
+
+def compared(**known: object) -> pd.DataFrame:
+    """A row of the first comparison at one place, and one of the second."""
+    at = f"l0_{spec().comparisons[0].matched_l0[0]:g}"
+    known |= {"recipe": "", "model": "small", "hookpoint": "attn", "comparison": 1}
+    known |= {"candidate_width": 128, "baseline_width": 256, "candidate_seeds": 1}
+    known |= {"overlap_reason": "", f"{at}_reason": ""}
+    read = {"r2": (0.8, 0.75), "dead_fraction": (0, 0.5), "loss_added": (0.3, 0.2)}
+    for metric, ends in read.items():
+        for side, value in zip(("candidate", "baseline"), ends, strict=True):
+            known |= {f"{at}_{metric}_{side}": value, f"{at}_{metric}_{side}_se": 0.01}
+    return pd.DataFrame([known, known | {"comparison": 2}])
+
+
 @pytest.mark.parametrize(
     ("dominates", "gap", "better"),
     [
         (True, 0.02, "the first, at every L0"),
         (False, 0.02, "neither at every L0"),
         (False, -0.01, "the second, at every L0"),
-        (None, None, "no range of L0 in common"),
     ],
 )
 def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, gap, better):
-    at = f"l0_{spec().comparisons[0].matched_l0[0]:g}"
-    known = {"recipe": "", "model": "small", "hookpoint": "attn", "comparison": 1}
-    known |= {"candidate_width": 128, "baseline_width": 256}
-    known |= {"overlap_reason": "", f"{at}_reason": ""}
-    known |= {"dominates": dominates, "max_gap": gap, "p_dominance": None}
-    known |= {"p_reason": "Gated, H = 256 has one seed"}
-    read = {"r2": (0.8, 0.75), "dead_fraction": (0, 0.5), "loss_added": (0.3, 0.2)}
-    for metric, ends in read.items():
-        for side, value in zip(("candidate", "baseline"), ends, strict=True):
-            known |= {f"{at}_{metric}_{side}": value, f"{at}_{metric}_{side}_se": 0.01}
-    rows = pd.DataFrame([known, known | {"comparison": 2, "p_dominance": 0.9}])
+    one_seed = {"p_dominance": None, "p_reason": "Gated, H = 256 has one seed"}
+    rows = compared(dominates=dominates, max_gap=gap, **one_seed)
     ((_, row),) = answer(spec(), {COMPARISON: rows}).texts.iterrows()
     assert row["Place"] == "small, attn"
     assert row["Higher R2"] == better
     assert row["R2, first minus second"] == "+0.050 ± 0.014"
     assert row["R2"] == "0.800 / 0.750"
     assert row["Nats lost a token"] == "0.300 / 0.200"
-    assert row["Draws of seeds with the first higher at every L0"] == "one seed"
-    unequal = rows[:1].assign(p_reason="Gated, H = 256: not every lambda has the same seeds")
+    assert row[DRAWS] == "one seed"
+    unequal = rows.assign(p_reason="Gated, H = 256: not every lambda has the same seeds")
     told = answer(spec(), {COMPARISON: unequal}).texts
-    assert told["Draws of seeds with the first higher at every L0"].tolist() == [
-        "not every lambda has the same seeds"
-    ]
-    sure = answer(spec(), {COMPARISON: rows[1:].assign(comparison=1)}).texts
-    assert sure["Draws of seeds with the first higher at every L0"].tolist() == ["0.90"]
+    assert told[DRAWS].tolist() == ["not every lambda has the same seeds"]
+    sure = answer(spec(), {COMPARISON: rows.assign(p_dominance=0.9, p_reason="")}).texts
+    assert sure[DRAWS].tolist() == ["0.90"]
+
+
+def test_two_sides_of_one_l0_each_are_compared_at_this_l0():
+    rows = compared(dominates=None, max_gap=None, p_dominance=None, p_reason="no overlap")
+    texts = answer(spec(), {COMPARISON: rows}).texts
+    assert texts["Higher R2"].tolist() == ["the first, at this L0 alone"]
+    assert DRAWS not in texts
+
+
+def test_the_answer_has_no_place_where_a_side_was_not_trained():
+    rows = compared(dominates=True, max_gap=0.02, p_dominance=0.9, p_reason="")
+    lacks = rows.assign(model="large", candidate_seeds=None)
+    shown = answer(spec(), {COMPARISON: pd.concat([rows, lacks])}).texts
+    assert shown["Place"].tolist() == ["small, attn"]
 
 
 def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
@@ -99,7 +117,7 @@ def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
         }
     )
     texts = answer(scope, {RANKING: rows}).texts
-    nothing_compared = pd.DataFrame({"comparison": []})
+    nothing_compared = pd.DataFrame({"comparison": [], "candidate_seeds": []})
     first = spec().matched_levels[0]
     rows["l0"] = [first, first, first + 1]
     assert answer(spec(), {COMPARISON: nothing_compared, RANKING: rows}).texts.equals(texts)
@@ -120,7 +138,8 @@ def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
     ],
 )
 def test_the_first_figure_is_of_the_recipe_of_the_answer(recipes, names, first):
-    rows = {COMPARISON: pd.DataFrame({"comparison": 1, "recipe": recipes})}
+    known = {"comparison": 1, "candidate_seeds": 1, "recipe": recipes}
+    rows = {COMPARISON: pd.DataFrame(known)}
     assert first_figure(names, rows) == first
 
 
