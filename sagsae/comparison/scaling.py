@@ -41,7 +41,8 @@ class ScalingLaw:
 
     Attributes:
         terms: Parameters that the grid tells apart, by name. Logarithms are of values over
-            ``reference``.
+            ``reference``. Few points leave some open: on another processor a fit of the same points
+            ends at other parameters, which say nearly the same error.
         reference: Geometric means of `AXES` of the cells.
     """
 

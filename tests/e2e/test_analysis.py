@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference"
 TOLERANCE = 1e-9
 """Relative, of numbers that another environment computes from the same measures."""
+OF_LAWS = 1e-4
+"""The same of tables of laws: another processor ends their fits elsewhere in a flat valley."""
 
 
 def analysis(
@@ -35,17 +37,16 @@ def analysis(
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    # Not sign: on another processor its laws end where a prediction differs by 1.1e-9.
-    "name",
-    sorted({folder.parent.name for folder in REFERENCE.glob("*/measures")} - {"sign"}),
+    "name", sorted(folder.parent.name for folder in REFERENCE.glob("*/measures"))
 )
 def test_a_committed_study_follows_from_its_measures(name, tmp_path):
     done = analysis(REFERENCE / name / "measures", tmp_path / "out", "tables")
     assert done.returncode == 0, done.stderr[-3000:]
     for kept in (REFERENCE / name / "tables").glob("*.csv"):
         found = read_table(tmp_path / "out" / "tables" / kept.name)
+        rtol = OF_LAWS if kept.stem in ("scaling", "predictions") else TOLERANCE
         pd.testing.assert_frame_equal(
-            found, read_table(kept), rtol=TOLERANCE, atol=1e-12, check_dtype=False, obj=kept.name
+            found, read_table(kept), rtol=rtol, atol=1e-12, check_dtype=False, obj=kept.name
         )
 
 

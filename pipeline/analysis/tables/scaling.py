@@ -71,8 +71,8 @@ SCALING = Table(
     "The law of width and training",
     reads="Errors are of 1 - R2, as a share. The widest and the longest trained cells are "
     "predicted by a law of all others.",
-    header="recipes model hookpoint variant cells widths budgets a b_n b_k g z e t tau fit_error "
-    "widest_error longest_error",
+    header="recipes model hookpoint variant cells widths budgets fit_error widest_error "
+    "longest_error",
     by=["recipes"],
     columns=["model hookpoint variant cells widths budgets fit_error widest_error longest_error"],
     texts="recipes",
@@ -128,9 +128,6 @@ def scaling_table(groups: Groups) -> Iterator[dict[str, Any]]:
     Columns:
         recipes: those that differ in the length of training alone
         cells, widths, budgets: how many the law is fitted to
-        a, b_n, b_k, g, z, e, t, tau: its parameters: 1 - R2 = exp(a + b_n ln n + b_k ln k +
-            g ln n ln k) + exp(z + e ln k) + exp(t - tau ln T), of width n, L0 k and tokens T over
-            their geometric means; empty for a term that the grid does not tell apart
         fit_error: median size of the error of 1 - R2, as a share, over the cells of the fit
         widest_error, longest_error: mean error of the prediction of the widest cells, or of those
             trained longest, by a law of all others; empty where the others give no such law, or do
@@ -139,7 +136,7 @@ def scaling_table(groups: Groups) -> Iterator[dict[str, Any]]:
     for key, cells in groups.items():
         if (law := law_of(cells)) is None:
             continue
-        row = dict(zip(SWEPT_BY, key, strict=True)) | law.terms
+        row: dict[str, Any] = dict(zip(SWEPT_BY, key, strict=True))
         row |= {"cells": len(cells), "widths": cells["width"].nunique()}
         row |= {"budgets": cells["training_tokens"].nunique()}
         row["fit_error"] = _errors(law, cells).abs().median()
