@@ -31,6 +31,8 @@ HUBER = 0.02
 EXACT = {"ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-12, "max_nfev": 2000}
 # L0 that differ by less than this factor are one.
 SAME_L0 = 1.15
+# The largest size of a parameter: a larger one is of a term that a few points alone have.
+MOST = 10.0
 # Fewer points than this for each parameter are no fit.
 LEAST_PER_PARAMETER = 1.5
 
@@ -76,10 +78,17 @@ def scaling(cells: pd.DataFrame) -> ScalingLaw:
     reference = {name: float(np.exp(logs.mean())) for name, logs in unit.items()}
     logs, wanted, rng = _logs(cells, reference), np.log(error), np.random.default_rng(0)
     falls = np.array([name in ("b_n", "g", "tau") for name in names])
-    bounds = np.full(len(names), -np.inf), np.where(falls, 0.0, np.inf)
+    bounds = np.full(len(names), -MOST), np.where(falls, 0.0, MOST)
+    parts = _parts(names, logs)
 
-    def terms(values: Floats) -> dict[str, float]:
-        return _terms(dict(zip(names, map(float, values), strict=True)), logs["l0"])
+    def missed(values: Floats) -> Floats:
+        errors: Floats = np.logaddexp.reduce(parts @ values, axis=0) - wanted
+        return errors
+
+    def slopes(values: Floats) -> Floats:
+        shares = np.exp(parts @ values - missed(values) - wanted)
+        found: Floats = np.einsum("pn,pnk->nk", shares, parts)
+        return found
 
     fits = []
     for _ in range(STARTS):
@@ -88,16 +97,24 @@ def scaling(cells: pd.DataFrame) -> ScalingLaw:
         start[falls] = -abs(start[falls])
         fits.append(
             least_squares(
-                lambda values: _log_error(terms(values), logs) - wanted,
-                start,
-                bounds=bounds,
-                loss="huber",
-                f_scale=HUBER,
-                **EXACT,
+                missed, start, slopes, bounds=bounds, loss="huber", f_scale=HUBER, **EXACT
             )
         )
     best = min(fits, key=lambda fit: float(fit.cost))
-    return ScalingLaw(terms=terms(best.x), reference=reference)
+    fitted = dict(zip(names, map(float, best.x), strict=True))
+    return ScalingLaw(terms=_terms(fitted, logs["l0"]), reference=reference)
+
+
+def _parts(names: list[str], logs: dict[str, Floats]) -> Floats:
+    """[terms of the law, n, parameters]: what each parameter that is fitted adds to the logarithm
+    of each term, see `_terms`."""
+    n, k, one = logs["width"], logs["l0"], np.ones(len(logs["width"]))
+    high = (k - k.min()) / (k.max() - k.min()) if "g" in names else 0 * k
+    first = {"a": one, "b_n": (1 - high) * n, "g": high * n, "b_k": k}
+    rest = {"z": one, "e": k}, {"t": one, "tau": logs["training_tokens"]}
+    kept = [first, *(part for part in rest if part.keys() & set(names))]
+    found: Floats = np.array([[part.get(name, 0 * one) for name in names] for part in kept])
+    return found.swapaxes(1, 2)
 
 
 def _terms(fitted: dict[str, float], l0: Floats) -> dict[str, float]:

@@ -50,6 +50,7 @@ def test_a_law_of_few_points_never_says_that_width_or_training_harms():
     for seed in range(2):
         noise = np.exp(0.3 * np.random.default_rng(seed).normal(size=len(few)))
         law = sagsae.scaling(few.assign(r2=1 - (1 - few["r2"]) * noise))
+        assert max(map(abs, law.terms.values())) <= 10, "a term of a few points alone"
         for beyond in (wider, longer):
             assert (law.error(beyond) <= law.error(widest) + 1e-12).all()
 

@@ -93,7 +93,7 @@ def test_a_folder_of_an_earlier_saelens(tmp_path):
 @pytest.mark.parametrize(
     ("config", "tensors", "message"),
     [
-        ({"architecture": "transcoder"}, {}, "architecture 'transcoder' is not known here"),
+        ({"architecture": "temporal"}, {}, "architecture 'temporal' is not known here"),
         ({"normalize_activations": "layer_norm"}, {}, "normalises activations by 'layer_norm'"),
         ({"activation_fn": "tanh-relu"}, {}, "activation 'tanh-relu'"),
         ({"architecture": "gated"}, {}, "tensors of 'gated': see b_enc, b_gate, b_mag, r_mag"),
