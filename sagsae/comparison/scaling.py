@@ -53,7 +53,9 @@ class ScalingLaw:
 
     def error(self, cells: pd.DataFrame) -> Floats:
         """1 - R2 of some cells, [n] float64, by their columns `AXES`."""
-        return np.exp(_log_error(self.terms, _logs(cells, self.reference)))
+        parts = _parts(list(self.terms), _logs(cells, self.reference))
+        found: Floats = np.exp(np.logaddexp.reduce(parts @ [*self.terms.values()], axis=0))
+        return found
 
 
 def scaling(cells: pd.DataFrame) -> ScalingLaw:
@@ -79,7 +81,8 @@ def scaling(cells: pd.DataFrame) -> ScalingLaw:
     logs, wanted, rng = _logs(cells, reference), np.log(error), np.random.default_rng(0)
     falls = np.array([name in ("b_n", "g", "tau") for name in names])
     bounds = np.full(len(names), -MOST), np.where(falls, 0.0, MOST)
-    parts = _parts(names, logs)
+    to_terms = _terms(names, logs["l0"])
+    parts = _parts(names, logs) @ to_terms
 
     def missed(values: Floats) -> Floats:
         errors: Floats = np.logaddexp.reduce(parts @ values, axis=0) - wanted
@@ -101,33 +104,35 @@ def scaling(cells: pd.DataFrame) -> ScalingLaw:
             )
         )
     best = min(fits, key=lambda fit: float(fit.cost))
-    fitted = dict(zip(names, map(float, best.x), strict=True))
-    return ScalingLaw(terms=_terms(fitted, logs["l0"]), reference=reference)
+    terms = dict(zip(names, (to_terms @ best.x).tolist(), strict=True))
+    return ScalingLaw(terms=terms, reference=reference)
 
 
 def _parts(names: list[str], logs: dict[str, Floats]) -> Floats:
-    """[terms of the law, n, parameters]: what each parameter that is fitted adds to the logarithm
-    of each term, see `_terms`."""
+    """[terms of the law, n, parameters]: what each parameter has as a factor in the logarithm of
+    each term."""
     n, k, one = logs["width"], logs["l0"], np.ones(len(logs["width"]))
-    high = (k - k.min()) / (k.max() - k.min()) if "g" in names else 0 * k
-    first = {"a": one, "b_n": (1 - high) * n, "g": high * n, "b_k": k}
-    rest = {"z": one, "e": k}, {"t": one, "tau": logs["training_tokens"]}
-    kept = [first, *(part for part in rest if part.keys() & set(names))]
+    known = (
+        {"a": one, "b_n": n, "b_k": k, "g": n * k},
+        {"z": one, "e": k},
+        {"t": one, "tau": -logs["training_tokens"]},
+    )
+    kept = [part for part in known if part.keys() & set(names)]
     found: Floats = np.array([[part.get(name, 0 * one) for name in names] for part in kept])
     return found.swapaxes(1, 2)
 
 
-def _terms(fitted: dict[str, float], l0: Floats) -> dict[str, float]:
-    """Parameters from what is fitted: in the place of b_n and g the slopes over ln n at the lowest
-    and the highest L0, in that of tau its negative. None of these is above zero."""
-    terms = dict(fitted)
-    if "g" in terms:
-        low, high = l0.min(), l0.max()
-        terms["g"] = (fitted["g"] - fitted["b_n"]) / (high - low)
-        terms["b_n"] = fitted["b_n"] - terms["g"] * low
-    if "tau" in terms:
-        terms["tau"] = -fitted["tau"]
-    return terms
+def _terms(names: list[str], l0: Floats) -> Floats:
+    """[parameters, fitted]: parameters from what is fitted: in the place of b_n and g the slopes
+    over ln n at the lowest and the highest L0, in that of tau its negative. None of these is above
+    zero."""
+    found = np.eye(len(names))
+    if "g" in names:
+        both, low, high = [names.index("b_n"), names.index("g")], l0.min(), l0.max()
+        found[np.ix_(both, both)] = np.array([[high, -low], [-1, 1]]) / (high - low)
+    if "tau" in names:
+        found[names.index("tau"), names.index("tau")] = -1
+    return found
 
 
 def _logs(cells: pd.DataFrame, reference: dict[str, float]) -> dict[str, Floats]:
@@ -147,14 +152,3 @@ def terms_of(cells: pd.DataFrame) -> list[str]:
     if names and levels > 1:
         names += ["b_k", "e", "g"] if wide else ["b_k"]
     return names + (["t", "tau"] if long else [])
-
-
-def _log_error(terms: dict[str, float], logs: dict[str, Floats]) -> Floats:
-    """ln L."""
-    known = dict.fromkeys(("b_n", "b_k", "g", "e", "tau"), 0.0) | terms
-    n, k = logs["width"], logs["l0"]
-    parts = [known["a"] + known["b_n"] * n + known["b_k"] * k + known["g"] * n * k]
-    parts += [known["z"] + known["e"] * k] if "z" in known else []
-    parts += [known["t"] - known["tau"] * logs["training_tokens"]] if "t" in known else []
-    total: Floats = np.logaddexp.reduce(np.stack([part + 0 * n for part in parts]), axis=0)
-    return total
