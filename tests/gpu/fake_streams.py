@@ -30,6 +30,8 @@ class FakeStreams:
         monkeypatch.setattr(torch.Tensor, "record_stream", lambda x, stream: self.keep(x, stream))
         monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: x)
         empty = torch.empty
+        with torch.device("cpu"):  # PyTorch lists what this concerns at its first use
+            empty(0)
         monkeypatch.setattr(
             torch, "empty", lambda *a, pin_memory=False, **options: empty(*a, **options)
         )
