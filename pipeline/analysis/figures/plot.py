@@ -22,8 +22,8 @@ CROSS: Look = {
     "ls": "none",
 }
 L0 = "L0 (active latents per token)"
-# An axis of L0 with a smaller ratio of its ends is widened: its ticks would overlap.
-LEAST_SPAN = 1.5
+# By this factor an axis of L0 is widened that has fewer than two ticks: Matplotlib would add many.
+WIDER = 1.5
 
 
 def canvas(
@@ -117,8 +117,8 @@ def dress(panel: mpl.axes.Axes, points: pd.DataFrame, *, shared_y: bool = False)
         pad = 0.14 * (most - least) + 1e-3
         panel.set_ylim(least - pad, most + pad)
     low, high = panel.get_xlim()
-    if high < LEAST_SPAN * low:
-        low, high = panel.set_xlim(low / LEAST_SPAN, high * LEAST_SPAN)
+    if high < WIDER**2 * low:
+        low, high = panel.set_xlim(low / WIDER, high * WIDER)
     steps = (1, 1.5, 2, 3, 4, 5, 7) if high < 6 * low else (1, 2, 5) if high < 60 * low else (1,)
     decimal_ticks(panel.xaxis, steps)
     silent = int((points["l0"] == 0).sum())
