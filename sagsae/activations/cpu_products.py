@@ -34,6 +34,11 @@ def has_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported()
 
 
+def has_amx() -> bool:
+    """Whether this machine's CPU multiplies bfloat16 by tiles, many times as fast as float32."""
+    return torch.cpu._is_amx_tile_supported()
+
+
 class Float32Conv1D(nn.Module):
     """GPT-2's layer, Transformers' Conv1D, of bfloat16 weights [in, out], as `Float32Linear`."""
 

@@ -2,6 +2,7 @@
 
 Every variant is a gate here, see `Gate`. Loops work on the open entries alone: with L0 of H latents
 active, decoding, its backward and both weight gradients need L0 / H of their dense arithmetic.
+Where that is no gain, codes and the way back are the same, and dense products lie between them.
 """
 
 from __future__ import annotations
@@ -294,3 +295,61 @@ def _entry_back(gate, found, e, dz, da, sums):
     sums[h, 4 + side] += c
     sums[h, 6] += back
     found.du[e] = back
+
+
+@njit(**OPTIONS)
+def spread(found, values, first, last, out):
+    """Fill rows [first, last) of ``out`` [B, H]: a value of each entry, elsewhere zero."""
+    for i in range(first, last):
+        out[i, :] = 0
+        for e in range(found.starts[i], found.ends[i]):
+            out[i, found.latents[e]] = narrow(values[e], out)
+
+
+@njit(**OPTIONS)
+def errors_of_rows(x, scale, first, last, g):
+    """Turn rows [first, last) of ``g`` [B, d] from ``z W_dec`` to the gradient at it.
+
+    Args:
+        x: [B, d] activations less ``b_dec``.
+        scale: 2 / B.
+        g: Changed.
+
+    Returns:
+        The sum of the squared errors; [d] the gradients summed over the rows.
+    """
+    error, columns, squares = np.empty_like(x[0]), np.zeros_like(x[0]), 0.0
+    for i in range(first, last):
+        for k in range(len(error)):
+            error[k] = widen(g[i, k]) - x[i, k]
+        squares += _scaled(error, scale, error)
+        for k in range(len(error)):
+            columns[k] += error[k]
+            g[i, k] = narrow(error[k], g)
+    return squares, columns
+
+
+@njit(**OPTIONS)
+def back_of_rows(gate, found, dz, da, first, last):
+    """Turn rows [first, last) of ``dz`` [B, H] from gradients at codes to those at pre-activations.
+
+    Args:
+        gate: What made the codes.
+        found: The entries; ``du`` is filled.
+        dz: Changed.
+        da: [B, H] gradients at the auxiliary codes; None for none.
+
+    Returns:
+        [H, 7] sums, as by `rows_of_entries`.
+    """
+    sums = np.zeros((dz.shape[1], 7), gate.bias.dtype)
+    for i in range(first, last):
+        for e in range(found.starts[i], found.ends[i]):
+            at_a = gate.bias.dtype.type(0)
+            if da is not None:  # as an expression it would be thirty times slower
+                at_a = widen(da[i, found.latents[e]])
+            _entry_back(gate, found, e, widen(dz[i, found.latents[e]]), at_a, sums)
+        dz[i, :] = 0
+        for e in range(found.starts[i], found.ends[i]):
+            dz[i, found.latents[e]] = narrow(found.du[e], dz)
+    return sums

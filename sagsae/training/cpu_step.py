@@ -1,5 +1,9 @@
 """The step on a CPU: one dense product, the encoder's, and loops over the open entries alone.
 
+Where many entries are open, the other products are dense as well, and loops over the entries make
+codes before them and go back to the pre-activations after them. Which way a batch goes follows from
+its entries and from the kind of CPU, never from a clock: equal arguments give equal weights.
+
 Every variant is a gate here (`sagsae.training.codes.Gate`). Gradients are those of the variant's
 ``loss`` by autograd, with which it shares terms and weights.
 """
@@ -14,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sagsae.activations.cpu_products import has_amx, has_bfloat16
 from sagsae.autoencoders.auxk import auxk_loss
 from sagsae.autoencoders.declaration import BY_BATCH, BY_ROW, BY_THRESHOLD, COUNT, GATE, SIZE
 from sagsae.autoencoders.dictionary import Dictionary
@@ -25,6 +30,9 @@ from sagsae.training.step import Terms
 from sagsae.training.threads import Threads, as_array, total
 from sagsae.training.weight_updates import Rates, Weights
 
+# Shares of open entries from which dense products are the faster ones, see docs/performance.md:
+# bfloat16 in hardware, by the tiles of AMX and without them; float32.
+DENSE_AMX, DENSE_BFLOAT16, DENSE_FLOAT = 0.043, 0.15, 0.28
 # Entries there is memory for where a whole batch is selected from, in multiples of k a row.
 ROOM = 2
 # Steps of bfloat16 within a bandwidth of JumpReLU's kernel below which pre-activations near a
@@ -53,6 +61,16 @@ class Batch(NamedTuple):
     gate: Gate
 
 
+def dense_share(dtype: torch.dtype) -> float:
+    """Share of open entries from which a step is faster with dense products in ``dtype``, on this
+    kind of CPU. Infinite for bfloat16 that is not in hardware."""
+    if dtype != torch.bfloat16:
+        return DENSE_FLOAT
+    if not has_bfloat16():
+        return torch.inf
+    return DENSE_AMX if has_amx() else DENSE_BFLOAT16
+
+
 class CpuStep:
     """Gradients of one batch.
 
@@ -61,15 +79,27 @@ class CpuStep:
         batch_size: B; every batch has exactly this many rows.
         dtype: Operands and results of the dense products.
         most: The largest k of the run, of a k-sparse autoencoder.
+        dense_from: Share of open entries from which all products are dense; by default where they
+            are faster on this CPU. Decided anew from each batch, so that a resumed run decides
+            alike.
 
     Attributes:
         params: The autoencoder's parameters.
         grads: Gradients of the last batch by parameter, in the master dtype and the parameters'
             memory layout.
         weights: As of `Autoencoder`.
+        dense: Whether all products of the last batch were dense.
     """
 
-    def __init__(self, sae: Dictionary, batch_size: int, dtype: torch.dtype, *, most: int = 0):
+    def __init__(
+        self,
+        sae: Dictionary,
+        batch_size: int,
+        dtype: torch.dtype,
+        *,
+        most: int = 0,
+        dense_from: float | None = None,
+    ):
         self.sae, self.batch_size, self.dtype = sae, batch_size, dtype
         self.params, self.weights = sae.params, sae.weights
         self.master = self.params["W_enc"].dtype
@@ -79,7 +109,14 @@ class CpuStep:
         self.W_enc, self.W_dec = (torch.empty(h, d, dtype=dtype) for _ in range(2))
         self.W_enc = self.W_enc.T
         self.u = torch.empty(b, h, dtype=dtype)
-        self.g = torch.empty(len(self.ends), b, d, dtype=dtype)
+        codes_of_row = 1 + sae.auxiliary
+        self.g = torch.empty(max(len(self.ends), codes_of_row), b, d, dtype=dtype)
+        # Codes, and gradients at them: virtual memory until a step is dense.
+        self.z, self.dz = (torch.empty(codes_of_row, b, h, dtype=dtype) for _ in range(2))
+        self.dense, self.dense_from = (
+            False,
+            dense_share(dtype) if dense_from is None else dense_from,
+        )
         self.grads = {name: torch.zeros_like(value) for name, value in self.params.items()}
         self.threads = Threads(torch.get_num_threads())
         room = {BY_THRESHOLD: h + 1, BY_ROW: most, BY_BATCH: min(h, ROOM * most) + 1}[sae.opened]
@@ -106,18 +143,20 @@ class CpuStep:
             lam: Sparsity coefficient of this step, or k.
             fired: [H] bool, set where a latent has z != 0 in this batch.
             y: [B, d] what a transcoder is to predict.
-            update: Both weight matrices make this step at once. Their gradients are nowhere then.
+            update: Both weight matrices make this step at once, and their gradients are nowhere.
+                Where this batch is ``dense``, it is the caller who makes it, of the gradients.
         """
         batch = self._batch(x, y, self._gate(lam))
         torch.mm(batch.operand, self.W_enc, out=self.u)
         self._select(batch, int(lam))
-        rows = self._rows_of_entries(batch)
+        self.dense = self._is_dense()
+        rows = self._rows_of_products(batch) if self.dense else self._rows_of_entries(batch)
         if fired is not None:
             fired.logical_or_(torch.from_numpy(rows.fired))
         by_kind = torch.from_numpy(np.ascontiguousarray(rows.sums.T))
         self._vector_gradients(by_kind)
         terms = self._terms(rows)
-        if update is not None:
+        if update is not None and not self.dense:
             self._update(batch, rows, update)
         else:
             self._matrix_gradients(batch, lam)
@@ -236,6 +275,40 @@ class CpuStep:
         selection.order_by_latent(entries)
         return Rows.of_threads(parts)
 
+    def _is_dense(self) -> bool:
+        """Whether so many entries were found that dense products are faster; nested groups of
+        latents have none."""
+        found = (self.entries.ends - self.entries.starts).sum()
+        return len(self.ends) == 1 and bool(found >= self.dense_from * self.u.numel())
+
+    def _rows_of_products(self, batch: Batch) -> Rows:
+        """`_rows_of_entries` with dense products, of the auxiliary codes below the codes."""
+        b, entries, gate = self.batch_size, self.entries, batch.gate
+        x, scale, g = as_array(batch.centred), self._float.type(2.0 / b), self.g.flatten(0, 1)
+        of_codes = list(zip((entries.z, entries.a), map(as_array, self.z), strict=False))
+        dz, da = (as_array(self.dz[0]), as_array(self.dz[1]) if self.sae.auxiliary else None)
+
+        def forward(i: int, j: int) -> tuple[float, int, np.ndarray]:
+            fired = np.zeros(self.sae.width, np.bool_)
+            penalty, alive = codes.codes_of_entries(gate, entries, i, j, fired)
+            for values, out in of_codes:
+                codes.spread(entries, values, i, j, out)
+            return penalty, alive, fired
+
+        def errors(i: int, j: int) -> tuple[np.ndarray, np.ndarray]:
+            found = [codes.errors_of_rows(x, scale, i, j, as_array(each)) for each in self.g]
+            squares = np.zeros(3)
+            squares[1 : 1 + len(found)] = [square for square, _ in found]
+            return squares, found[0][1]
+
+        made = self.threads.share(b, forward)
+        torch.mm(self.z.flatten(0, 1), self.W_dec, out=g)
+        missed = self.threads.share(b, errors)
+        torch.mm(g, self.W_dec.T, out=self.dz.flatten(0, 1))
+        back = self.threads.share(b, partial(codes.back_of_rows, gate, entries, dz, da))
+        parts = zip(made, missed, back, strict=True)
+        return Rows.of_threads([Rows(*one, *two, sums) for one, two, sums in parts])
+
     def _vector_gradients(self, sums: Tensor) -> None:
         """From sums [7, H] over the rows, as `Sides` has them."""
         leaves = {name: self.params[name].clone().requires_grad_() for name in self.sae.vectors}
@@ -251,23 +324,32 @@ class CpuStep:
             self.grads["b_enc"].copy_(sums[6])
 
     def _matrix_gradients(self, batch: Batch, lam: float) -> None:
-        x, found = as_array(batch.operand), self.entries
         dW_enc, dW_dec = self.grads["W_enc"].T, self.grads["W_dec"]
+        if self.dense:
+            dW_enc.copy_(torch.mm(self.dz[0].T, batch.operand))
+            dW_dec.copy_(torch.mm(self.z[0].T, self.g[0]))
+        else:
+            self._gradients_of_entries(batch, dW_enc, dW_dec)
+        if not self.sae.unit_rows:
+            rows, sizes = self.params["W_dec"], self._sizes()
+            norms = rows.norm(dim=1).clamp_min(torch.finfo(self.master).tiny)
+            dW_dec.addcmul_((lam / self.batch_size * sizes / norms)[:, None], rows)
+
+    def _gradients_of_entries(self, batch: Batch, dW_enc: Tensor, dW_dec: Tensor) -> None:
+        x, found = as_array(batch.operand), self.entries
         arrays, groups = (as_array(dW_enc), as_array(dW_dec)), pairwise((0, *self.sae.levels))
-        of_groups = list(zip(groups, map(as_array, self.g), strict=True))
+        of_groups = list(zip(groups, map(as_array, self.g), strict=False))
 
         def part(i: int, j: int) -> None:
             for (first, last), g in of_groups:
                 weight_updates.weight_gradients(found, x, g, max(i, first), min(j, last), *arrays)
 
         self.threads.share(self.sae.width, part)
-        if not self.sae.unit_rows:
-            rows, sizes = self.params["W_dec"], self._sizes()
-            norms = rows.norm(dim=1).clamp_min(torch.finfo(self.master).tiny)
-            dW_dec.addcmul_((lam / self.batch_size * sizes / norms)[:, None], rows)
 
     def _sizes(self) -> Tensor:
         """[H], |z| summed over the batch: what the penalty pulls at free norms with."""
+        if self.dense:
+            return self.z[0].abs().sum(0, dtype=self.master)
         found = self.entries
         entries = found.entries[: found.latent_starts[-1]]
         sizes = np.bincount(found.latents[entries], np.abs(found.z[entries]), self.sae.width)

@@ -128,7 +128,7 @@ class CpuOptimiser(Optimiser):
     """`Optimiser` where one compiled pass updates both weight matrices, a latent at a time.
 
     With beta1 = 0 and without clipping, whose norm is known once all gradients are, that is done
-    while gradients are computed; see `sagsae.training.weight_updates`.
+    while gradients are computed, unless by dense products; see `sagsae.training.weight_updates`.
     """
 
     compute: CpuStep
@@ -170,9 +170,11 @@ class CpuOptimiser(Optimiser):
     ) -> Terms:
         count, sae = self._adam.count + 1, self.compute.sae
         if self.fused:
-            update = self._weights, self._rates(count, rate, 1.0)
-            terms = self.compute(x, lam, fired, y, update)
+            rates = self._rates(count, rate, 1.0)
+            terms = self.compute(x, lam, fired, y, (self._weights, rates))
             self._adam.step(rate)
+            if self.compute.dense:
+                self._update_from_memory(rates)
         else:
             terms = self._gradients_of(x, lam, fired, y)
             scale = self._scale() if self._longest else 1.0

@@ -28,7 +28,12 @@ from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.recipe import Recipe
 from tests.sagsae.autoencoders import ungated_reference as reference
-from tests.sagsae.autoencoders.test_variants import batch, random_autoencoder, reference_gradients
+from tests.sagsae.autoencoders.test_variants import (
+    PATHS,
+    batch,
+    random_autoencoder,
+    reference_gradients,
+)
 
 NAMES = of_family(RELU, TOPK, JUMPRELU, MATRYOSHKA)
 BAND = 0.2
@@ -112,7 +117,7 @@ def check(step, sae, x: Tensor, dead: Tensor) -> None:
     b=st.integers(2, 17),
     seed=st.integers(0, 2**31),
     plain=st.booleans(),
-    path=st.sampled_from(["autograd", "entries"]),
+    path=st.sampled_from(list(PATHS)),
 )
 def test_step_equals_the_formulas(name, d, width, b, seed, plain, path):
     free = "relu" in name and "jump" not in name and seed % 2 == 1
@@ -127,16 +132,16 @@ def test_step_equals_the_formulas(name, d, width, b, seed, plain, path):
     x = batch(b, d, seed + 1)
     dead = torch.rand(width, generator=torch.Generator().manual_seed(seed + 2)) < 0.4
     sae.dead = dead
-    if path == "autograd":
-        step = AutogradStep(sae, torch.float64)
-    else:
-        step = CpuStep(sae, b, torch.float64, most=min(3, width))
+    most = {} if path == "autograd" else {"most": min(3, width)}
+    step = PATHS[path](sae, b, torch.float64, **most)
     check(step, sae, x, dead)
+    if path != "autograd":
+        assert step.dense == (path == "dense" and len(sae.levels) == 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
-@pytest.mark.parametrize("path", ["autograd", "entries"])
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_step_in_lower_precision(name, dtype, path):
     """Entries within rounding of a level may be exchanged, which moves single gradients."""
@@ -144,7 +149,8 @@ def test_step_in_lower_precision(name, dtype, path):
     x = x if gated else x / 48**0.5
     exact = random_autoencoder(name, 48, 96, 3) if gated else made(name, 48, 96, 3, k=6)
     sae = deepcopy(exact).float()
-    step = AutogradStep(sae, dtype) if path == "autograd" else CpuStep(sae, 256, dtype, most=6)
+    most = {} if path == "autograd" else {"most": 6}
+    step = PATHS[path](sae, 256, dtype, **most)
     step(x.float(), 0.2 if gated else knob_of(exact))
     if gated:
         _, grads = reference_gradients(exact, x, 0.2)
@@ -235,13 +241,13 @@ def test_aux_k_trains_dead_latents_alone(name):
         torch.testing.assert_close(own["b_dec"], through)
 
 
-@pytest.mark.parametrize("path", ["autograd", "entries"])
+@pytest.mark.parametrize("path", PATHS)
 def test_aux_k_without_a_variance_trains_nothing(path):
     """The error of a single row does not vary."""
     sae, x = made("topk", 8, 33, 5), batch(1, 8, 6)
     sae.dead = torch.arange(33) % 4 == 0
-    exact = torch.float64
-    step = AutogradStep(sae, exact) if path == "autograd" else CpuStep(sae, 1, exact, most=3)
+    most = {} if path == "autograd" else {"most": 3}
+    step = PATHS[path](sae, 1, torch.float64, **most)
     assert step(x, 3).auxiliary == 0
     for key, value in step.grads.items():
         assert value.isfinite().all(), key
@@ -301,9 +307,10 @@ def test_thresholds_learn_from_float32_under_autocast(name):
     assert (ratio - 1).abs().max() < 0.1
 
 
+@pytest.mark.parametrize("path", ["entries", "dense"])
 @pytest.mark.parametrize("theta", [0.02, 0.3, 2.0])
 @pytest.mark.parametrize("name", of_family(JUMPRELU))
-def test_thresholds_learn_from_float32_on_a_cpu(name, theta):
+def test_thresholds_learn_from_float32_on_a_cpu(name, theta, path):
     """With most entries open or few, at a mean square of d: there operands in bfloat16 move
     pre-activations by more than small thresholds are."""
     d, width, b = 64, 96, 4096
@@ -312,7 +319,7 @@ def test_thresholds_learn_from_float32_on_a_cpu(name, theta):
     sae.initialise(torch.zeros(d), 0, how)
     x, found = batch(b, d, 4).float(), []
     for dtype in (torch.float32, torch.bfloat16):
-        step = CpuStep(sae, b, dtype)
+        step = PATHS[path](sae, b, dtype)
         step(x, 1.0)
         found.append(step.grads["threshold"].sum())
     assert float(found[1]) == pytest.approx(float(found[0]), rel=0.03)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,7 +22,8 @@ from tests.sagsae.autoencoders import reference
 NAMES = of_family(GATED)
 PATHS = {
     "autograd": lambda sae, _, dtype: AutogradStep(sae, dtype),
-    "cpu": CpuStep,
+    "entries": partial(CpuStep, dense_from=torch.inf),
+    "dense": partial(CpuStep, dense_from=0.0),
 }
 
 

@@ -47,11 +47,13 @@ def batches(count: int, b: int, d: int, seed: int):
     b=st.integers(1, 17),
     lam=st.floats(0, 2),
     seed=st.integers(0, 2**31),
+    dense_from=st.sampled_from([0.0, 0.3, torch.inf]),
 )
-def test_fused_equals_plain(name, d, width, b, lam, seed):
+def test_fused_equals_plain(name, d, width, b, lam, seed, dense_from):
     one, other = twins(name, d, width, seed)
     plain = Optimiser(AutogradStep(one, torch.float64), RECIPE)
-    fused = CpuOptimiser(CpuStep(other, b, torch.float64), RECIPE)
+    step = CpuStep(other, b, torch.float64, dense_from=dense_from)
+    fused = CpuOptimiser(step, RECIPE)
     for k, x in enumerate(batches(8, b, d, seed + 1)):
         expected = plain.step(x, lam, 0.02 / (k + 1))
         terms = fused.step(x, lam, 0.02 / (k + 1))

@@ -91,6 +91,7 @@ def test_a_run_that_was_stopped_ends_with_equal_weights(name, settings, tmp_path
 
 
 @pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("dense_from", [0.0, torch.inf])
 @pytest.mark.parametrize(
     "settings",
     [
@@ -99,7 +100,7 @@ def test_a_run_that_was_stopped_ends_with_equal_weights(name, settings, tmp_path
         {"clip_gradient_norm": 1e6},  # longer than any gradient
     ],
 )
-def test_the_fused_pass_over_the_matrices_is_the_plain_one(name, settings):
+def test_the_fused_pass_over_the_matrices_is_the_plain_one(name, settings, dense_from):
     how = small_recipe(name, adam_epsilon=1e-6, **settings)
     gated, dead = name not in NAMES, torch.arange(33) % 4 == 0
     pair = twins(name, 8, 33, 5) if gated else [made(name, 8, 33, 5) for _ in range(2)]
@@ -108,7 +109,8 @@ def test_the_fused_pass_over_the_matrices_is_the_plain_one(name, settings):
         sae.params["W_dec"][1] = 0  # a latent that is never active, and whose row has no norm
         sae.params["W_enc"][:, 1] = 0
     plain = Optimiser(AutogradStep(pair[0], torch.float64), how)
-    fused = CpuOptimiser(CpuStep(pair[1], 65, torch.float64, most=3), how)
+    step = CpuStep(pair[1], 65, torch.float64, most=3, dense_from=dense_from)
+    fused = CpuOptimiser(step, how)
     for n in range(4):
         fired = torch.zeros(2, 33, dtype=torch.bool)
         for each, seen in zip((plain, fused), fired, strict=True):
