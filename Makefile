@@ -68,8 +68,9 @@ smoke: $(VENV)/.ready ## tiny random models through the whole workflow, in resul
 bench: $(VENV)/.ready-dev $(PEERS)/.ready ## every benchmark, with other libraries beside ours; docs/performance.md names each
 	$(BIN)/python -m benchmarks.machine
 	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python
-	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python --threads 1
-	$(BIN)/python -m benchmarks.families --peers $(PEERS)/bin/python
+	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python --threads 1 --check
+	$(BIN)/python -m benchmarks.paths --check
+	$(BIN)/python -m benchmarks.families --peers $(PEERS)/bin/python --threads 1 --check
 	$(BIN)/python -m benchmarks.width --threads 1
 	$(BIN)/python -m benchmarks.card
 	$(BIN)/python -m benchmarks.stream

@@ -3,8 +3,9 @@
     python -m benchmarks.families --peers .venv-peers/bin/python [--sparsify PYTHON]
 
 Every round runs each contender in turn, in processes of their own. A family's best peer is the
-fastest setting of any library that has it. Two-sided variants that no library has are set beside
-the peers of their one-sided form. sparsify has an environment of its own, which needs more.
+fastest setting of any library that has it; ``--check`` fails where a ratio to it is below what
+docs/performance.md promises. Two-sided variants that no library has are set beside the peers of
+their one-sided form. sparsify has an environment of its own, which needs more.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import torch
 from benchmarks.interleaved import Timing, table
 from benchmarks.our_families import NAMES, START, states, trainer
 from benchmarks.ours import sparse_batches
+from benchmarks.promises import add_check, check, with_peers
 from benchmarks.step import as_jobs_run, timed_parts
 from benchmarks.workers import StepFailed, Worker
 from sagsae.autoencoders.registry import VARIANTS, K
@@ -32,7 +34,7 @@ from sagsae.training import batch_selection, codes, selection, weight_updates
 PARTS = {
     torch: ["mm"],
     selection: ["top_of_rows", "beyond", "refine", "cut_of"],
-    codes: ["codes_of_entries", "rows_of_entries"],
+    codes: ["codes_of_entries", "rows_of_entries", "spread", "errors_of_rows", "back_of_rows"],
     weight_updates: ["weight_gradients", "update_on_open", "update_from_memory"],
     batch_selection: ["_level"],
 }
@@ -88,6 +90,17 @@ def best_peer(name: str, timings: dict[str, Timing]) -> str:
     if not found and one_sided(name) != name:
         return best_peer(one_sided(name), timings)
     return min(found, key=lambda c: median(timings[c].wall), default="")
+
+
+def ratios(names: list[str], timings: dict[str, Timing]) -> dict[str, float]:
+    """How many times as fast as its best peer, in processor time, by variant and state."""
+    return {
+        contender.replace(": sagsae, ", ", "): own.cpu_ratio(timings[best])
+        for name in names
+        if (best := best_peer(name, timings))
+        for contender, own in timings.items()
+        if contender.startswith(f"{name}: sagsae, ")
+    }
 
 
 def comparison(names: list[str], timings: dict[str, Timing], batch: int) -> str:
@@ -173,7 +186,9 @@ def main() -> None:
     parser.add_argument("--k", type=int, default=64)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
+    add_check(parser)
     args = parser.parse_args()
+    with_peers(parser, args)
     torch.set_num_threads(args.threads)
     batches = sparse_batches(4, args.batch, args.d)
     with tempfile.TemporaryDirectory() as folder:
@@ -186,6 +201,8 @@ def main() -> None:
     if args.peers or args.sparsify:
         print(f"\n{peers(timings)}")
     print(f"\n{profile(args, list(batches))}")
+    if args.check:
+        check(ratios(args.names, timings))
 
 
 if __name__ == "__main__":

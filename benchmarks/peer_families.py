@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.peers import STEPS
+from benchmarks.peers import AUTOCASTS, STEPS
 from benchmarks.workers import Step, arguments, load_batches, serve
 
 Batches = list[torch.Tensor]
@@ -77,13 +77,15 @@ def saelens(name: str, width: int, k: int, batches: Batches) -> dict[str, Step]:
     found = {
         SHIPPED: made("highest", {}, False, False),
         MEDIUM: made("medium", {}, False, False),
-        AUTOCAST: made("highest", {}, True, False),
     }
+    if AUTOCASTS:
+        found[AUTOCAST] = made("highest", {}, True, False)
     if name == "topk":
         found["sparse activations"] = made("medium", {"use_sparse_activations": True}, False, False)
     if shutil.which("g++"):  # compile_sae
-        found[f"{AUTOCAST}, compiled"] = made("highest", {}, True, True)
         found[f"{MEDIUM}, compiled"] = made("medium", {}, False, True)
+        if AUTOCASTS:
+            found[f"{AUTOCAST}, compiled"] = made("highest", {}, True, True)
     return found
 
 

@@ -3,7 +3,8 @@
     python -m benchmarks.step --peers .venv-peers/bin/python
 
 Every round runs each contender in turn. Prints medians and ratios over the rounds, the seven dense
-products measured in the same run, and the time of every part of a step.
+products measured in the same run, and the time of every part of a step. ``--check`` fails where a
+ratio to the best peer is below what docs/performance.md promises.
 """
 
 from __future__ import annotations
@@ -26,16 +27,18 @@ import torch
 
 from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.ours import STATES, sparse_batches, trainer
+from benchmarks.promises import add_check, check, with_peers
 from benchmarks.workers import Worker
 from pipeline.jobs.stage import SPIN_COUNT
-from sagsae.training import codes, selection, weight_updates
+from sagsae.training import codes, optimiser, selection, weight_updates
 from sagsae.training.step import products_dtype
 
 PARTS = {
     torch: ["mm"],
     selection: ["beyond", "order_by_latent"],
-    codes: ["codes_of_entries", "rows_of_entries"],
+    codes: ["codes_of_entries", "rows_of_entries", "spread", "errors_of_rows", "back_of_rows"],
     weight_updates: ["update_on_open"],
+    optimiser: ["update_from_memory"],
 }
 """Functions that a step calls, by the module in which they are looked up."""
 
@@ -68,18 +71,30 @@ def compete(args: argparse.Namespace, path: Path) -> dict[str, Timing]:
     return timings
 
 
+def best_peer(timings: dict[str, Timing]) -> str:
+    """The fastest setting of any peer; empty where there is none."""
+    peers = {name: timing for name, timing in timings.items() if name.startswith(PEERS)}
+    return min(peers, key=lambda name: median(peers[name].wall), default="")
+
+
+def ratios(timings: dict[str, Timing]) -> dict[str, float]:
+    """How many times as fast as the best peer, in processor time, by variant and state."""
+    peer = timings[best_peer(timings)]
+    own = {name: timing for name, timing in timings.items() if not name.startswith(PEERS)}
+    return {name.removeprefix("sagsae, "): own[name].cpu_ratio(peer) for name in own}
+
+
 def comparison(timings: dict[str, Timing], batch: int) -> str:
     """Each contender against SAELens as shipped and the best setting of any peer."""
-    peers = {name: timing for name, timing in timings.items() if name.startswith(PEERS)}
-    best = min(peers, key=lambda name: median(peers[name].wall)) if peers else ""
+    best = best_peer(timings)
     headings = ["step", "ms", "CPU ms", "tokens/s"]
-    headings += ["x SAELens as shipped", f"x best peer ({best})"] if peers else []
+    headings += ["x SAELens as shipped", f"x best peer ({best})"] if best else []
     rows = []
     for name, timing in timings.items():
         wall = median(timing.wall)
         cells = [name, f"{wall * 1e3:.1f}", f"{median(timing.cpu) * 1e3:.1f}"]
         cells.append(f"{batch / wall:,.0f}")
-        for peer in ("SAELens, as shipped", best) if peers else ():
+        for peer in ("SAELens, as shipped", best) if best else ():
             ratios = timing.wall_ratio(timings[peer]), timing.cpu_ratio(timings[peer])
             cells.append("{:.2f} (CPU {:.2f})".format(*ratios))
         rows.append(cells)
@@ -192,7 +207,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=7)
+    add_check(parser)
     args = parser.parse_args()
+    with_peers(parser, args)
     torch.set_num_threads(args.threads)
     batches = sparse_batches(4, args.batch, args.d)
     with tempfile.TemporaryDirectory() as folder:
@@ -209,6 +226,8 @@ def main() -> None:
     )
     print(profile(args.width, list(batches)))
     print(f"\n{start_up()}")
+    if args.check:
+        check(ratios(timings))
 
 
 if __name__ == "__main__":
