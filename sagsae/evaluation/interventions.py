@@ -44,13 +44,13 @@ def splice(
             path of a module, for example "model.layers.15.mlp".
         autoencoder: Trained on this output; one that lies on another device is copied to the
             model's. Computes in float32.
-        kept: [batch, ctx] bool, the positions to replace; see `kept_positions`. By default all but
-            the first of each context, as of `loss_recovered`. A pass over a single position, which
-            follows others in generation, is replaced.
+        kept: [batch, ctx] bool, or 0 and 1, the positions to replace; see `kept_positions`. By
+            default all but the first of each context, as of `loss_recovered`. A pass over a single
+            position, which follows others in generation, is replaced.
 
     Raises:
         ValueError: the path leads to no module, or (in a forward pass) the output does not have
-            the autoencoder's width; or a transcoder.
+            the autoencoder's width, or ``kept`` another shape or other values; or a transcoder.
     """
     if autoencoder.target is not None:
         raise ValueError(f"{autoencoder.name} is a transcoder: use replaced(model, ...)")
@@ -71,11 +71,11 @@ def steer(
         hookpoint: Whose output is changed, as for `splice`.
         direction: [d], in the units of the activations. Latent i of an
             autoencoder adds ``z * sae.W_dec[i]`` where z is its code by ``sae.encode``.
-        kept: [batch, ctx] bool, the positions to change; all by default.
+        kept: [batch, ctx] bool, or 0 and 1, the positions to change; all by default.
 
     Raises:
         ValueError: the path leads to no module, or (in a forward pass) the output does not have
-            the direction's width.
+            the direction's width, or ``kept`` another shape or other values.
     """
     added = direction.detach()
 
@@ -95,10 +95,11 @@ def replaced(
         model: A causal language model of Transformers.
         transcoders: By layer; those that lie on another device are copied to the model's. Each
             stands between the hookpoints of `default_hookpoints` that its provenance names.
-        kept: [batch, ctx] bool, as of `splice`.
+        kept: [batch, ctx] bool, or 0 and 1, as of `splice`.
 
     Raises:
-        ValueError: what is no transcoder, or one whose provenance does not name both hookpoints.
+        ValueError: what is no transcoder, or one whose provenance does not name both hookpoints;
+            or (in a forward pass) ``kept`` of another shape or with other values.
     """
     crossings = []
     for layer, transcoder in sorted(transcoders.items()):
@@ -134,8 +135,8 @@ def loss_recovered(
             model's. Computes in float32.
         hookpoint: Whose output is replaced, as for `splice`; of a transcoder, what it reads.
         target: What a transcoder predicts, whose activations are replaced.
-        kept: [n, L] bool, the positions that are replaced and whose predictions count; see
-            `kept_positions`. By default all but the first, which studies do not train on.
+        kept: [n, L] bool, or 0 and 1, the positions that are replaced and whose predictions count;
+            see `kept_positions`. By default all but the first, which studies do not train on.
         batch_contexts: Contexts of one forward pass.
 
     Returns:
@@ -144,13 +145,13 @@ def loss_recovered(
         ``found.over_zero`` is Loss Recovered.
 
     Raises:
-        ValueError: the path leads to no module, or tokens of another shape.
+        ValueError: the path leads to no module, tokens are no [n, L], or ``kept`` has another
+            shape or other values.
     """
     point = _point(hookpoint if target is None else target)
-    if kept is None:
-        kept = torch.ones(tokens.shape, dtype=torch.bool)
-        kept[:, :1] = False
-    contexts = Contexts(input_ids=tokens, kept=kept)
+    if tokens.ndim != 2:
+        raise ValueError(f"tokens are {list(tokens.shape)}, not [n, L]: give contexts")
+    contexts = Contexts(input_ids=tokens, kept=_mask(tokens[..., None], kept, first=False))
     crossing = Crossing(_point(hookpoint), point, _beside(model, autoencoder))
     losses = {
         "sae": crossed_losses(model, contexts, batch_contexts, [crossing]),
@@ -244,8 +245,18 @@ def _changed(
 
 
 def _mask(x: Tensor, kept: Tensor | None, first: bool) -> Tensor:
-    """[B, L] bool on the device of activations x [B, L, d]: the positions that are changed."""
-    mask = torch.ones(x.shape[:2], dtype=torch.bool) if kept is None else kept
-    if kept is None and not first and x.shape[1] > 1:
-        mask[:, 0] = False
-    return mask.to(x.device)
+    """[B, L] bool on the device of activations x [B, L, d]: the positions that are changed.
+
+    Raises:
+        ValueError: ``kept`` is of another shape, or holds something else than 0 and 1.
+    """
+    if kept is None:
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        mask[:, 0] = first or x.shape[1] == 1
+        return mask
+    if kept.shape != x.shape[:2]:
+        raise ValueError(f"kept is {list(kept.shape)} for contexts of {list(x.shape[:2])}")
+    mask = kept.to(x.device, torch.bool)
+    if kept.dtype != torch.bool and not torch.equal(mask.to(kept), kept):
+        raise ValueError("kept holds other values than 0 and 1: give True where a position is kept")
+    return mask
