@@ -111,15 +111,17 @@ def train(
     Args:
         data: A store, see `dump` and `Store.open`; or a tensor [T, d]; or batches [n, d] in their
             order, each row of which is used once. For a transcoder, a pair of tensors, or batches
-            that are pairs: what is read [n, d], and what is predicted [n, d_out].
+            that are pairs: what is read [n, d], and what is predicted [n, d_out]. A tuple is a
+            pair, a list is batches.
         variant: A registered variant, for example "gated" or "sagsae_tied", or a class of your own,
             as itself or as "my_package.module:Class".
         width: Number of latents H.
         lam: Sparsity coefficient lambda, for activations at unit mean square norm.
         k: Active latents per token, in place of ``lam``, of a k-sparse variant ("topk",
             "batchtopk", ...).
-        hookpoint: Name of one of the store's hookpoints, if the store has several.
-        target: Name of the hookpoint that a transcoder predicts.
+        hookpoint: Name of one of the store's hookpoints, if the store has several. Of other rows,
+            where they come from, such as "mlp_in" or "l5.mlp_in": kept in the provenance.
+        target: Name of the hookpoint that a transcoder predicts, likewise.
         tokens: Rows to train on, with repetition; by default each row once.
         batch_size: Rows per optimiser step.
         learning_rate: Peak learning rate of Adam. The default suits the default batch size.

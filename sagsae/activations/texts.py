@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 from transformers import AutoTokenizer
 
 from sagsae.activations.dump import dump_activations
-from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
+from sagsae.activations.hookpoints import Hookpoint, hookpoint_of
 from sagsae.activations.language_models import load_language_model, load_tokenizer
 from sagsae.activations.reading import DumpSettings, contexts_per_block
 from sagsae.activations.store import Store
@@ -136,13 +135,12 @@ def _hookpoints(
         prefixes[""] = layer
     if not prefixes:
         raise ValueError("of which block are the hookpoints? Give dump(..., layer=...)")
-    names, points = list(hookpoints), dict[str, Hookpoint]()
-    for prefix, number in prefixes.items():
-        known = default_hookpoints(model.config.model_type, number)
-        if absent := [name for name in names if name not in known]:
-            raise ValueError(f"no hookpoint {absent[0]!r}: choose from {', '.join(known)}")
-        points |= {prefix + name: replace(known[name], name=prefix + name) for name in names}
-    return points
+    names = [hookpoints] if isinstance(hookpoints, str) else list(hookpoints)
+    return {
+        prefix + name: hookpoint_of(model, prefix + name, number)
+        for prefix, number in prefixes.items()
+        for name in names
+    }
 
 
 def _contexts(tokenizer: Any, texts: Iterable[str], length: int) -> TokenStore:

@@ -229,7 +229,7 @@ def test_transcoders_from_texts_to_all_layers_replaced(tmp_path):
     with pytest.raises(ValueError, match=r"is a transcoder: use replaced"):
         sagsae.splice(model, points["mlp_added"], transcoders[2])
     resid, _ = sagsae.train(torch.randn(2000, 64), "batchtopk", 32, **run | {"tokens": 2000})
-    with pytest.raises(ValueError, match="layer 1: batchtopk does not say that it leads from"):
+    with pytest.raises(ValueError, match="layer 1: batchtopk is no transcoder"):
         sagsae.replaced(model, {1: resid})
 
 

@@ -65,3 +65,80 @@ def test_kept_of_another_shape_or_with_other_values_is_refused(wrong, input_ids,
         sagsae.loss_recovered(model, input_ids, drawn(), PATH, kept=wrong(kept))
     with pytest.raises(ValueError, match="tokens"):
         sagsae.loss_recovered(model, input_ids[0], drawn(), PATH)
+
+
+def test_hookpoints_have_the_names_that_dump_gives_them(input_ids):
+    """With a layer, with the layer before the name, as a module's path: one place."""
+    model, sae, direction = tiny_model("gemma2"), drawn(), torch.ones(HIDDEN)
+    for name, point in sagsae.default_hookpoints("gemma2", LAYER).items():
+        for change in (
+            lambda place, **how: sagsae.splice(model, place, sae, **how),
+            lambda place, **how: sagsae.steer(model, place, direction, **how),
+        ):
+            expected = logits_under(change(point), model, input_ids)
+            assert not torch.equal(logits_under(change(f"l1.{name}"), model, input_ids), expected)
+            for given in (
+                change(name, layer=LAYER),
+                change(f"l{LAYER}.{name}"),
+                change(point.path),
+            ):
+                assert torch.equal(logits_under(given, model, input_ids), expected)
+        losses = sagsae.loss_recovered(model, input_ids, sae, point)
+        assert sagsae.loss_recovered(model, input_ids, sae, name, layer=LAYER) == losses
+    points = sagsae.default_hookpoints("gemma2", LAYER)
+    ends = {"hookpoint": points["mlp_in"], "target": points["mlp_added"]}
+    expected = sagsae.loss_recovered(model, input_ids, transcoder(), **ends)
+    ends = {"hookpoint": "mlp_in", "target": "mlp_added", "layer": LAYER}
+    assert sagsae.loss_recovered(model, input_ids, transcoder(), **ends) == expected
+
+
+@pytest.mark.parametrize(
+    ("place", "layer"),
+    [("mlp", 2), ("model.layers.2.mlp", 2), ("l1.resid", 2), ("resid", None), ("resid", 4)],
+)
+def test_what_is_no_hookpoint_is_refused(place, layer, input_ids):
+    model = tiny_model("llama")
+    with pytest.raises(ValueError, match=r"hookpoint"):
+        logits_under(sagsae.splice(model, place, drawn(), layer=layer), model, input_ids)
+
+
+def test_losses_of_a_transcoder_need_a_target_and_those_of_an_autoencoder_have_none(input_ids):
+    model = tiny_model("llama")
+    with pytest.raises(ValueError, match="is a transcoder: give target"):
+        sagsae.loss_recovered(model, input_ids, transcoder(), "mlp_in", layer=LAYER)
+    with pytest.raises(ValueError, match="no transcoder: leave target out"):
+        sagsae.loss_recovered(model, input_ids, drawn(), "mlp_in", target="mlp_added", layer=LAYER)
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {"hookpoint": "l1.mlp_in", "target": "l1.mlp_added"},
+        {"hookpoint": "mlp_in", "target": "mlp_added", "layer": 1},
+        {"hookpoint": "l1.mlp_in", "target": f"l{LAYER}.mlp_added"},
+    ],
+)
+def test_a_transcoder_of_another_layer_is_refused(provenance):
+    model = tiny_model("llama")
+    with pytest.raises(ValueError, match=f"layer {LAYER}: .* was trained on layer 1"):
+        sagsae.replaced(model, {LAYER: transcoder(**provenance)})
+
+
+def test_transcoders_of_tensors_and_of_other_libraries_go_into_a_model(input_ids, tmp_path):
+    """`train` keeps the names of both ends; what has none is told them."""
+    model, rows = tiny_model("llama"), torch.randn(2, 512, HIDDEN)
+    ends = {"hookpoint": "mlp_in", "target": "mlp_added"}
+    run = {"lam": 0.01, "batch_size": 64, "device": "cpu"}
+    named, _ = sagsae.train((rows[0], rows[1]), "relu", 48, **ends, **run)
+    assert {end: named.provenance[end] for end in ends} == ends
+    expected = logits_under(sagsae.replaced(model, {LAYER: named}), model, input_ids)
+    with torch.no_grad():
+        assert not torch.equal(model(input_ids).logits, expected)
+    bare = sagsae.load(sagsae.export_saelens(named, tmp_path))
+    assert bare.provenance.keys().isdisjoint(ends)
+    with pytest.raises(ValueError, match="give source"):
+        sagsae.replaced(model, {LAYER: bare})
+    told = sagsae.replaced(model, {LAYER: bare}, source="mlp_in", target="mlp_added")
+    torch.testing.assert_close(logits_under(told, model, input_ids), expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(ValueError, match="no transcoder"):
+        sagsae.replaced(model, {LAYER: drawn()}, source="mlp_in", target="mlp_added")
