@@ -103,11 +103,12 @@ def test_what_is_no_hookpoint_is_refused(place, layer, input_ids):
 
 
 def test_losses_of_a_transcoder_need_a_target_and_those_of_an_autoencoder_have_none(input_ids):
-    model = tiny_model("llama")
+    model, points = tiny_model("llama"), sagsae.default_hookpoints("llama", LAYER)
+    source, target = points["mlp_in"], points["mlp_added"]
     with pytest.raises(ValueError, match="is a transcoder: give target"):
-        sagsae.loss_recovered(model, input_ids, transcoder(), "mlp_in", layer=LAYER)
+        sagsae.loss_recovered(model, input_ids, transcoder(), source)
     with pytest.raises(ValueError, match="no transcoder: leave target out"):
-        sagsae.loss_recovered(model, input_ids, drawn(), "mlp_in", target="mlp_added", layer=LAYER)
+        sagsae.loss_recovered(model, input_ids, drawn(), source, target=target)
 
 
 @pytest.mark.parametrize(
