@@ -109,11 +109,31 @@ def rows_of(
     return replace(rows, origin={end: name for end, name in named.items() if name})
 
 
-def _of_store(store: Store, hookpoint: str, target: str) -> TrainingRows:
+def batches_of(
+    data: Store | Rows | Iterable[Rows], batch_size: int, hookpoint: str = "", target: str = ""
+) -> Iterator[Tensor]:
+    """Each row of some data once, in order, at most ``batch_size`` [n, d] at once; of pairs what is
+    predicted beside what is read. Arguments and errors as of `rows_of`."""
+    match data:
+        case Store():
+            yield from iterate(data, _named(data, hookpoint), batch_size, target)
+        case Tensor() | tuple((Tensor(), Tensor())):
+            yield from _checked(data)[0].split(batch_size)
+        case _:
+            for rows in data:
+                yield from _checked(rows)[0].split(batch_size)
+
+
+def _named(store: Store, hookpoint: str) -> str:
+    """The hookpoint, or the store's only one."""
     names = list(store.config.hookpoints)
     if not hookpoint and len(names) > 1:
         raise ValueError(f"{store.storage} has the hookpoints {', '.join(names)}: name one")
-    hookpoint = hookpoint or names[0]
+    return hookpoint or names[0]
+
+
+def _of_store(store: Store, hookpoint: str, target: str) -> TrainingRows:
+    hookpoint = _named(store, hookpoint)
     found = store.statistics(hookpoint)
     predicted = store.statistics(target) if target else None
     known = {name: store.config.provenance.get(name) for name in ("model", "layer")}
