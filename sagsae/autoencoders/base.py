@@ -135,7 +135,9 @@ class Autoencoder(nn.Module, ABC):
         width = self.d + (self.target.d if self.target else 0)
         if rows.shape[-1] != width:
             both = f" and d_out = {self.d_out} beside it" if self.target else ""
-            raise ValueError(f"rows are {tuple(rows.shape)}; {self.name} has d = {self.d}{both}")
+            raise ValueError(
+                f"rows are {tuple(rows.shape)}; the autoencoder has d = {self.d}{both}"
+            )
         return (rows[..., : self.d], rows[..., self.d :]) if self.target else (rows, rows)
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
