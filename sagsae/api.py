@@ -13,16 +13,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from sagsae.activations.rows import Rows, TrainingRows, geometric_median, rows_of
+from sagsae.activations.rows import Rows, TrainingRows, batches_of, geometric_median, rows_of
 from sagsae.activations.store import Store
-from sagsae.activations.stream import iterate
 from sagsae.autoencoders.base import Autoencoder, Target
 from sagsae.autoencoders.linear_map import LinearMap
-from sagsae.autoencoders.registry import knobs
+from sagsae.autoencoders.registry import did_you_mean, knobs
 from sagsae.autoencoders.weights import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
 from sagsae.training.history import History
-from sagsae.training.recipe import Recipe, uses
+from sagsae.training.recipe import SETTINGS, Recipe, uses
 from sagsae.training.trainer import Trainer, stopped_by_signals
 
 
@@ -111,15 +110,17 @@ def train(
     Args:
         data: A store, see `dump` and `Store.open`; or a tensor [T, d]; or batches [n, d] in their
             order, each row of which is used once. For a transcoder, a pair of tensors, or batches
-            that are pairs: what is read [n, d], and what is predicted [n, d_out].
+            that are pairs: what is read [n, d], and what is predicted [n, d_out]. A tuple is a
+            pair, a list is batches.
         variant: A registered variant, for example "gated" or "sagsae_tied", or a class of your own,
             as itself or as "my_package.module:Class".
         width: Number of latents H.
         lam: Sparsity coefficient lambda, for activations at unit mean square norm.
         k: Active latents per token, in place of ``lam``, of a k-sparse variant ("topk",
             "batchtopk", ...).
-        hookpoint: Name of one of the store's hookpoints, if the store has several.
-        target: Name of the hookpoint that a transcoder predicts.
+        hookpoint: Name of one of the store's hookpoints, if the store has several. Of other rows,
+            where they come from, such as "mlp_in" or "l5.mlp_in": kept in the provenance.
+        target: Name of the hookpoint that a transcoder predicts, likewise.
         tokens: Rows to train on, with repetition; by default each row once.
         batch_size: Rows per optimiser step.
         learning_rate: Peak learning rate of Adam. The default suits the default batch size.
@@ -134,7 +135,8 @@ def train(
             dictionary of numbers: ``lambda step, row: wandb.log(row, step=step)`` tracks a run.
         **recipe: Further fields of `Recipe`, such as ``skip`` of a transcoder. By default lambda
             rises over the first sixth of the steps, at most 100, and the learning rate over half
-            of that.
+            of that; of k-sparse variants, a latent is dead after a tenth of the rows, at most a
+            million.
 
     Returns:
         The autoencoder on the CPU, and the history: loss terms of every 50th step, and seconds.
@@ -142,9 +144,9 @@ def train(
     Raises:
         KeyError: unknown hookpoint or variant.
         ValueError: fewer tokens than one batch, or no ``tokens`` for an iterable, neither lambda
-            nor k or the one that the variant does not take, a setting out of its range or of
-            another family of variants, a warm-up as long as the run, a checkpoint for an iterable,
-            whose rows do not come again, or a file at ``checkpoint`` that is none.
+            nor k or the one that the variant does not take, a width below 1, a setting out of its
+            range or of another family of variants, a warm-up as long as the run, a checkpoint for
+            an iterable, whose rows do not come again, or a file at ``checkpoint`` that is none.
         TypeError: a keyword that is no field of `Recipe`.
         OtherRunError: the checkpoint is of a run with other arguments.
         Interrupted: Ctrl-C or SIGTERM, with a checkpoint that continues there.
@@ -152,8 +154,13 @@ def train(
 
     Warns:
         UserWarning: the run diverged or ended with an R2 below 0, the threshold of BatchTopK misses
-            k on the rows that it was fitted on, or the run is too short for AuxK.
+            k on the rows that it was fitted on, or the given ``dead_window_tokens`` is longer than
+            the run.
     """
+    if unknown := [given for given in recipe if given not in SETTINGS]:
+        hint = did_you_mean(unknown[0], [*SETTINGS, *(train.__kwdefaults__ or {})])
+        raise TypeError(f"train has no argument {unknown[0]!r}, and a recipe no such setting{hint}")
+    _check_batch_size(batch_size)
     rows = rows_of(data, hookpoint, target)
     count = rows.count if tokens is None else tokens
     if count is None:
@@ -168,16 +175,19 @@ def train(
         needed = " or ".join(knobs(name))
         raise ValueError(f"what sets the sparsity of {name}? Give train(..., {needed}=...)")
     rise = min(100, steps // 6)
-    warm_up = {"lr_warmup_steps": rise // 2}
+    defaults = {"lr_warmup_steps": rise // 2}
     if uses(name, "lambda_warmup_steps"):
-        warm_up["lambda_warmup_steps"] = rise
+        defaults["lambda_warmup_steps"] = rise
+    if k is not None and uses(name, "dead_window_tokens"):
+        tenth = max(1, steps * batch_size // 10)
+        defaults["dead_window_tokens"] = min(SETTINGS["dead_window_tokens"].default, tenth)
     settings = Recipe(
         steps=steps,
         batch_size=batch_size,
         lam=lam or 0.0,
         k=k or 0,
         learning_rate=learning_rate,
-        **(warm_up | recipe),
+        **(defaults | recipe),
     )
     _check_warm_ups(settings)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -215,19 +225,21 @@ def _name(variant: str | type[Autoencoder]) -> str:
 
 def evaluate(
     autoencoder: Autoencoder,
-    store: Store,
-    hookpoint: str,
+    data: Store | Rows | Iterable[Rows],
+    hookpoint: str = "",
     *,
     target: str = "",
     batch_size: int = 8192,
 ) -> ReconstructionMetrics:
-    """Measure an autoencoder on every row of a store, which should be a held-out one.
+    """Measure an autoencoder on every row of some data, which should be held-out ones.
 
     Args:
         autoencoder: On the device that is to compute.
-        store: Activations, see `Store.open`.
-        hookpoint: Name of one of the store's hookpoints, as wide as the autoencoder.
-        target: Name of the hookpoint that a transcoder predicts.
+        data: What `train` takes: a store, see `Store.open`; a tensor [T, d]; batches [n, d]; of a
+            transcoder pairs.
+        hookpoint: Name of one of the store's hookpoints, as wide as the autoencoder; may be left
+            out where it has one alone.
+        target: Name of the store's hookpoint that a transcoder predicts.
         batch_size: Rows read at once.
 
     Returns:
@@ -236,8 +248,14 @@ def evaluate(
 
     Raises:
         KeyError: unknown hookpoint.
-        ValueError: the widths differ, or the activations do not vary.
+        ValueError: the widths differ, the activations do not vary, or a batch of no rows.
     """
+    _check_batch_size(batch_size)
     device = next(iter(autoencoder.params.values())).device
-    batches = (batch.to(device) for batch in iterate(store, hookpoint, batch_size, target))
-    return evaluate_reconstruction(autoencoder, batches)
+    batches = batches_of(data, batch_size, hookpoint, target)
+    return evaluate_reconstruction(autoencoder, (batch.to(device) for batch in batches))
+
+
+def _check_batch_size(batch_size: int) -> None:
+    if batch_size < 1:
+        raise ValueError(f"batch_size: {batch_size} rows are no batch: give 1 or more")

@@ -42,6 +42,18 @@ from sagsae.evaluation.metrics import (
 from sagsae.synthetic.truth import judged
 from sagsae.training.history import jump_in
 
+# Properties of `ReconstructionMetrics` that are fields of `CellMetrics` of the same name.
+MEASURED = (
+    "l0",
+    "r2",
+    "sse",
+    "sst",
+    "dead_fraction",
+    "dead_latents",
+    "bipolar_fraction",
+    "bipolar_firing_share",
+)
+
 
 def evaluate_cell(
     spec: EvaluateSpec,
@@ -188,11 +200,10 @@ def _source_part(
 
 
 def _reconstruction_part(quality: ReconstructionMetrics) -> dict[str, Any]:
-    """What rows alone say; a property of the name of a field is the value of the field."""
-    same = CellMetrics.model_fields.keys() & dir(quality)
+    """What rows alone say."""
     return {
         "eval_tokens": quality.tokens,
-        **{name: getattr(quality, name) for name in same},
+        **{name: getattr(quality, name) for name in MEASURED},
         "census": _census_part(quality),
         "calibration": {
             side: asdict(Summary.of(slopes))

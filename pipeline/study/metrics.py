@@ -1,9 +1,10 @@
 """metrics.json of one cell: the schema that evaluation writes and every later stage reads.
 
-A new metric is a field here that has None as its default, and an attribute of that name of
-``sagsae.evaluation.metrics.ReconstructionMetrics``: evaluation and the tables need nothing else. A
-file that lacks the field is older, and the metric was not measured. Raise ``SCHEMA_VERSION`` with
-every new field; a program that does not know the field says so.
+A new metric is a field here that has None as its default, an attribute of that name of
+``sagsae.evaluation.metrics.ReconstructionMetrics``, and the name in ``MEASURED`` of
+``pipeline.cells.evaluate``; the tables need nothing else. A file that lacks the field is older, and
+the metric was not measured. Raise ``SCHEMA_VERSION`` with every new field; a program that does not
+know the field says so.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.study.sections import (
+    LARGEST,
     Count,
     FilePath,
     Name,
@@ -108,7 +109,7 @@ class FeatureRows(Section):
     (arXiv 2602.14687). Their hookpoint is ``rows``."""
 
     kind: Literal["features"]
-    features: Count
+    features: Annotated[int, Field(ge=2, le=LARGEST)]
     """N: how many there are. d_model of the model is the width of the rows."""
     roots: Natural = 0
     """Roots of a hierarchy: each has 4 children, three times, so 85 features. SynthSAEBench has 128

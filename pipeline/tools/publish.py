@@ -12,7 +12,9 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Sequence
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -22,11 +24,13 @@ from pipeline.analysis.tables.latents import CALIBRATION
 from pipeline.jobs.json_files import write_json
 from pipeline.study import outputs
 from pipeline.study.measures import Measures
+from pipeline.study.metrics import CellMetrics
 from pipeline.study.scope import Scope
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
 
-PACKAGES = ("sagsae", "torch", "transformers", "zarr", "numpy", "pandas", "matplotlib", "snakemake")
+# Of what made the tables; cells say what they were trained and measured with.
+PACKAGES = ("zarr", "numpy", "pandas", "matplotlib", "snakemake")
 
 
 def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None:
@@ -61,7 +65,7 @@ def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None
 
 
 def installed() -> dict[str, str]:
-    """Python and the packages that decide the numbers, as installed here."""
+    """Python and the packages that make tables and figures, as installed here."""
     versions = {"Python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -69,6 +73,21 @@ def installed() -> dict[str, str]:
         except PackageNotFoundError:
             versions[name] = "not installed as a package"
     return versions
+
+
+def versions_of(cells: Collection[CellMetrics]) -> dict[str, str]:
+    """The packages that cells say they were trained and measured with; of versions that differ
+    each, and how many cells have it."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for cell in cells:
+        known = cell.made_from.trained_with.items() | cell.made_from.evaluated_with.items()
+        for name, found in known:
+            counts[name][found] += 1
+    shown = {}
+    for name, own in sorted(counts.items()):
+        parts = [f"{found} ({count} of {len(cells)} cells)" for found, count in sorted(own.items())]
+        shown[name] = " and ".join(parts if len(own) > 1 else own)
+    return shown
 
 
 def machine() -> str:
@@ -80,9 +99,9 @@ def machine() -> str:
     return f"{model}, {cores} cores, {memory:.0f} GiB"
 
 
-def readme(scope: Scope, out: Path, hours: float) -> str:
+def readme(scope: Scope, out: Path, hours: float, versions: Mapping[str, str]) -> str:
     """What the folder is, and how to make its results again."""
-    versions = ", ".join(f"{name} {known}" for name, known in installed().items())
+    named = ", ".join(f"{name} {known}" for name, known in versions.items())
     return f"""# Study `{scope.study}`
 
 {scope.note}
@@ -92,7 +111,7 @@ def readme(scope: Scope, out: Path, hours: float) -> str:
 | cells | {len(scope.grid)} |
 | machine | {machine()} |
 | training, summed over cells | {hours:.2f} h |
-| versions | {versions} |
+| versions | {named} |
 
 `measures/` has what jobs left; everything else follows from it. Make it again, with all figures and
 the report:
@@ -116,6 +135,9 @@ def main(
     publish(Path(str(study.root)), out, study.scope, figures)
     cells = Measures(out / outputs.MEASURES, study.scope).metrics().values()
     hours = sum(cell.training.seconds for cell in cells) / 3600
+    versions = versions_of(cells) | installed()
+    for name in (name for name, known in versions.items() if " and " in known):
+        print(f"warning: cells of several versions of {name}: {versions[name]}", file=sys.stderr)
     write_json(out / outputs.CONFIGURATION, study.config.model_dump())
-    write_json(out / outputs.ENVIRONMENT, {"versions": installed(), "machine": machine()})
-    write_atomic(out / outputs.README, readme(study.scope, out, hours).encode())
+    write_json(out / outputs.ENVIRONMENT, {"versions": versions, "machine": machine()})
+    write_atomic(out / outputs.README, readme(study.scope, out, hours, versions).encode())

@@ -7,9 +7,10 @@ before that normalisation, and `mlp_added` and `attn_added` after it: what the r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
@@ -32,6 +33,8 @@ _AFTER = dict.fromkeys(
 )
 # Ends the path of a module whose input is meant.
 _INPUT = ":input"
+# A name of `default_hookpoints`, and the layer before it where a store has several.
+_NAME = re.compile(r"(?:l(?P<layer>[0-9]+)\.)?(?P<name>\w+)")
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,54 @@ def default_hookpoints(model_type: str, layer: int) -> dict[str, Hookpoint]:
     return {name: Hookpoint.at(name, path) for name, path in paths.items()}
 
 
+def layer_of(hookpoint: str, layer: int | None = None) -> int | None:
+    """The layer before a name, as in ``l5.resid``; ``layer`` where there is none."""
+    found = _NAME.fullmatch(hookpoint)
+    return int(found["layer"]) if found and found["layer"] else layer
+
+
+def ends_of(provenance: Mapping[str, Any], layer: int) -> tuple[str, str]:
+    """What a transcoder reads and what it predicts, as its provenance says, without a layer.
+
+    Raises:
+        ValueError: it is of another layer.
+    """
+    source, target = (str(provenance.get(end, "")) for end in ("hookpoint", "target"))
+    own = {layer_of(name, provenance.get("layer")) for name in (source, target)}
+    if other := own - {None, layer}:
+        raise ValueError(
+            f"layer {layer}: this transcoder was trained on layer {other.pop()}, from {source} to "
+            f"{target}; give it under that layer"
+        )
+    return source.rpartition(".")[2], target.rpartition(".")[2]
+
+
+def hookpoint_of(model: Any, hookpoint: Hookpoint | str, layer: int | None = None) -> Hookpoint:
+    """A hookpoint by any of its names.
+
+    Args:
+        model: a causal language model of Transformers.
+        hookpoint: itself; or a name that `default_hookpoints` knows, of the block ``layer`` or with
+            its layer before it, as in "l5.resid"; or, without a layer, the dotted path of a module,
+            and behind it ":input" where its input is meant.
+        layer: index of the block, from 0.
+
+    Raises:
+        ValueError: a layer beside what is no such name, or with another one in the name.
+    """
+    if isinstance(hookpoint, Hookpoint):
+        return hookpoint
+    own = layer_of(hookpoint, layer)
+    if own is None:
+        return Hookpoint.at(hookpoint, hookpoint)
+    if layer not in (None, own):
+        raise ValueError(f"hookpoint {hookpoint!r} is not of layer {layer}")
+    known, name = default_hookpoints(model.config.model_type, own), hookpoint.rpartition(".")[2]
+    if name not in known or not _NAME.fullmatch(hookpoint):
+        raise ValueError(f"no hookpoint {hookpoint!r}: choose from {', '.join(known)}")
+    return replace(known[name], name=hookpoint)
+
+
 def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, nn.Module]:
     """The module of every hookpoint.
 
@@ -103,7 +154,9 @@ def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, 
         return {name: model.get_submodule(point.module) for name, point in hookpoints.items()}
     except AttributeError as error:
         paths = ", ".join(point.path for point in hookpoints.values())
-        raise ValueError(f"hookpoints {paths}: {error}; name other modules") from None
+        raise ValueError(
+            f"hookpoints {paths}: {error}; name other modules, or the layer of a hookpoint"
+        ) from None
 
 
 @contextmanager

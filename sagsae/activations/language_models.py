@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sagsae.activations.cpu_products import has_bfloat16, multiply_in_float32
+from sagsae.files import canonical_json, digest
 
 VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 # How SentencePiece writes a space; decoding a single token may drop it.
@@ -87,6 +93,44 @@ def load_language_model(
     if model.device.type == "cpu" and not has_bfloat16():
         multiply_in_float32(model)
     return model
+
+
+def identity_of(model: Any) -> str:
+    """sha256 of what a model computes with: the bytes of its parameters and buffers, and its
+    configuration.
+
+    Equal for equal weights wherever they lie. What is not seen: code of a module that was changed
+    in place, and what is set outside parameters, buffers and configuration.
+
+    Args:
+        model: A model of Transformers.
+
+    Raises:
+        ValueError: a module has a forward hook, which may change what it gives.
+    """
+    for path, module in model.named_modules():
+        if module._forward_hooks or module._forward_pre_hooks:
+            raise ValueError(
+                f"a forward hook is on {path or 'the model'}, which may change what it computes: "
+                "remove it, or leave the `with` of splice, steer or replaced"
+            )
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        known = list(threads.map(_tensor_identity, *zip(*tensors, strict=True)))
+    config = json.loads(model.config.to_json_string())
+    own = {key: value for key, value in config.items() if key[0] != "_"}
+    own.pop("transformers_version", None)
+    return digest(canonical_json([known, own]))
+
+
+def _tensor_identity(name: str, value: Tensor) -> list[Any]:
+    held = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+    return [
+        name,
+        str(value.dtype),
+        list(value.shape),
+        hashlib.sha256(held.numpy().data).hexdigest(),
+    ]
 
 
 def require_complete(info: dict[str, Any], folder: str | Path, weights: str) -> None:

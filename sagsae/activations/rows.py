@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from itertools import chain, cycle
 from typing import Any, NamedTuple, Protocol
@@ -85,32 +85,55 @@ def rows_of(
     Args:
         data: A store; or [T, d], rows in memory, which are shuffled anew in every epoch; or batches
             [n, d] of any sizes, in the order in which they come, of which each row is used once.
-            For a transcoder, pairs (x, y) in the place of rows in memory or of batches.
-        hookpoint: Of a store; may be left out where the store has one alone.
-        target: Of a store, the hookpoint that a transcoder predicts.
+            For a transcoder, pairs (x, y) in the place of rows in memory or of batches: a tuple
+            is a pair, a list is batches.
+        hookpoint: Of a store; may be left out where the store has one alone. Of other rows, where
+            they come from, for `origin`.
+        target: The same of what a transcoder predicts.
 
     Raises:
         KeyError: the store has no such hookpoint.
         ValueError: several hookpoints and no name, rows that are no matrix or of unequal number, or
-            no rows; or a target of what is no store.
+            no rows; or a target of rows that are no pairs.
     """
     if isinstance(data, Store):
         return _of_store(data, hookpoint, target)
-    if target:
-        raise ValueError("a target names a hookpoint of a store: give pairs (x, y) of tensors")
-    if isinstance(data, Tensor):
-        return _of_tensor(*_checked(data))
     match data:
-        case (Tensor() as x, Tensor() as y):
-            return _of_tensor(*_checked((x, y)))
-    return _of_batches(map(_checked, data))
+        case Tensor() | tuple((Tensor(), Tensor())):
+            rows = _of_tensor(*_checked(data))
+        case _:
+            rows = _of_batches(map(_checked, data))
+    if target and rows.target is None:
+        raise ValueError(f"target {target!r}: give pairs (x, y), these rows are of one hookpoint")
+    named = {"hookpoint": hookpoint, "target": target}
+    return replace(rows, origin={end: name for end, name in named.items() if name})
 
 
-def _of_store(store: Store, hookpoint: str, target: str) -> TrainingRows:
+def batches_of(
+    data: Store | Rows | Iterable[Rows], batch_size: int, hookpoint: str = "", target: str = ""
+) -> Iterator[Tensor]:
+    """Each row of some data once, in order, at most ``batch_size`` [n, d] at once; of pairs what is
+    predicted beside what is read. Arguments and errors as of `rows_of`."""
+    match data:
+        case Store():
+            yield from iterate(data, _named(data, hookpoint), batch_size, target)
+        case Tensor() | tuple((Tensor(), Tensor())):
+            yield from _checked(data)[0].split(batch_size)
+        case _:
+            for rows in data:
+                yield from _checked(rows)[0].split(batch_size)
+
+
+def _named(store: Store, hookpoint: str) -> str:
+    """The hookpoint, or the store's only one."""
     names = list(store.config.hookpoints)
     if not hookpoint and len(names) > 1:
         raise ValueError(f"{store.storage} has the hookpoints {', '.join(names)}: name one")
-    hookpoint = hookpoint or names[0]
+    return hookpoint or names[0]
+
+
+def _of_store(store: Store, hookpoint: str, target: str) -> TrainingRows:
+    hookpoint = _named(store, hookpoint)
     found = store.statistics(hookpoint)
     predicted = store.statistics(target) if target else None
     known = {name: store.config.provenance.get(name) for name in ("model", "layer")}

@@ -77,6 +77,11 @@ class Store:
             # started is an error only once: later reads would wait for it for ever.
             zarr.create_group(MemoryStore())
 
+    def __repr__(self) -> str:
+        config, rows = self.config, self.n_rows
+        held = ", ".join(f"{name} [{rows}, {d}]" for name, d in config.hookpoints.items())
+        return f"Store({str(self.storage)!r}: {held}, {'int8' if config.int8 else config.dtype})"
+
     @property
     def path(self) -> Path:
         """The folder; ValueError for a store in a bucket."""

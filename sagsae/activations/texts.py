@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from numbers import Integral
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,11 @@ import torch
 from transformers import AutoTokenizer
 
 from sagsae.activations.dump import dump_activations
-from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
-from sagsae.activations.language_models import load_language_model, load_tokenizer
+from sagsae.activations.hookpoints import Hookpoint, hookpoint_of
+from sagsae.activations.language_models import identity_of, load_language_model, load_tokenizer
 from sagsae.activations.reading import DumpSettings, contexts_per_block
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore, pack
-from sagsae.files import canonical_json, digest
 
 CALIBRATION_CONTEXTS = 64
 BLOCK, CHUNK, LEAST = 8192, 1024, 64
@@ -45,6 +44,9 @@ def dump(
     out. A call that was killed continues where it was; equal arguments make one store. More texts
     after the same ones add blocks to it, and fewer of them open its first blocks.
 
+    Which model it is follows from the bytes of its parameters and buffers and from its
+    configuration, see `identity_of`.
+
     Only whole blocks are kept, of 8192 rows, or of fewer where the texts are short. What follows
     the last one is left out, and a warning says how much that is.
 
@@ -62,24 +64,30 @@ def dump(
         seed: Of the order of rows within a block.
         device: Where to compute; by default a GPU if there is one, else the CPU. The model is given
             back where it was.
-        **settings: Further fields of `DumpSettings`, such as ``max_norm_ratio`` and ``dtype``.
+        **settings: Further fields of `DumpSettings`, such as ``max_norm_ratio`` and ``dtype``:
+            "bfloat16", "float32", or "int8" for rows of half the size.
 
     Returns:
         The store of these texts' rows, with as many whole blocks as they fill.
 
     Raises:
         ValueError: too little text for one block of 64 rows, one string in place of texts, names
-            without a layer, both layer and layers, or a store in ``out`` that begins with these
-            texts and goes on with others.
+            without a layer, both layer and layers, a model with forward hooks, or a store in
+            ``out`` that begins with these texts and goes on with others.
         StoreError: a damaged store in ``out``.
     """
     if isinstance(texts, str):
         raise ValueError("texts is one string, and would be read by characters: give [text]")
+    if isinstance(layers, Integral):
+        raise ValueError(f"layers is one number: give layers=[{layers}], or layer={layers}")
+    numbers = sorted(map(index, layers))
     layer = layer if layer is None else index(layer)
+    if settings.get("dtype") == "int8":
+        settings |= {"dtype": "bfloat16", "int8": True}
     if isinstance(model, str | Path):
         model, tokenizer = load_language_model(model), tokenizer or load_tokenizer(model)
     tokenizer = tokenizer or AutoTokenizer.from_pretrained(model.name_or_path)
-    points = _hookpoints(model, hookpoints, layer, sorted(map(index, layers)))
+    points = _hookpoints(model, hookpoints, layer, numbers)
     tokens = _contexts(tokenizer, texts, index(context_length))
     slack = settings.get("slack", DumpSettings.slack)
     block = BLOCK
@@ -94,14 +102,13 @@ def dump(
             stacklevel=2,
         )
     name = Path(model.name_or_path).name or model.config.model_type
-    sums = {key: float(value.detach().double().sum()) for key, value in model.named_parameters()}
     given = DumpSettings(
         rows_per_chunk=min(CHUNK, block),
         rows_per_block=block,
         n_blocks=n_blocks,
         seed=index(seed),
-        provenance={"model": name, "weights": digest(canonical_json(sums))}
-        | ({"layers": sorted(layers)} if layers else {"layer": layer}),
+        provenance={"model": name, "weights": identity_of(model)}
+        | ({"layers": numbers} if numbers else {"layer": layer}),
         **settings,
     )
     home, training = next(model.parameters()).device, model.training
@@ -136,13 +143,12 @@ def _hookpoints(
         prefixes[""] = layer
     if not prefixes:
         raise ValueError("of which block are the hookpoints? Give dump(..., layer=...)")
-    names, points = list(hookpoints), dict[str, Hookpoint]()
-    for prefix, number in prefixes.items():
-        known = default_hookpoints(model.config.model_type, number)
-        if absent := [name for name in names if name not in known]:
-            raise ValueError(f"no hookpoint {absent[0]!r}: choose from {', '.join(known)}")
-        points |= {prefix + name: replace(known[name], name=prefix + name) for name in names}
-    return points
+    names = [hookpoints] if isinstance(hookpoints, str) else list(hookpoints)
+    return {
+        prefix + name: hookpoint_of(model, prefix + name, number)
+        for prefix, number in prefixes.items()
+        for name in names
+    }
 
 
 def _contexts(tokenizer: Any, texts: Iterable[str], length: int) -> TokenStore:

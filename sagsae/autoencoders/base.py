@@ -58,6 +58,9 @@ class Autoencoder(nn.Module, ABC):
             weights, outside ``state_dict``.
         target: What is predicted, if that is not what is read.
 
+    Raises:
+        ValueError: d or the width is below 1.
+
     Attributes:
         name: The variant's name in configurations and files; ``module:Class`` by default.
         provenance: What a saved file says of its origin; empty for one that was not loaded.
@@ -92,6 +95,8 @@ class Autoencoder(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.d, self.width, self.scale = index(d), index(width), float(scale)
+        if min(self.d, self.width) < 1:
+            raise ValueError(f"d is {self.d} and the width {self.width}: give 1 or more of each")
         self.target = target and Target(index(target.d), float(target.scale), bool(target.skip))
         self.provenance: dict[str, Any] = {}
 
@@ -99,6 +104,15 @@ class Autoencoder(nn.Module, ABC):
         super().__init_subclass__(**kwargs)
         if "name" not in vars(cls):
             cls.name = f"{cls.__module__}:{cls.__qualname__}"
+
+    def extra_repr(self) -> str:
+        """What `repr` says: the variant, d, H, what sets the sparsity, the target."""
+        known: dict[str, Any] = {"d": self.d, "H": self.width}
+        if isinstance(k := getattr(self, "k", None), Tensor):
+            known["k"] = int(k)
+        known |= {name: self.provenance[name] for name in ("k", "lam") if name in self.provenance}
+        known |= {"target": self.target} if self.target else {}
+        return ", ".join([self.name, *(f"{name}={value}" for name, value in known.items())])
 
     @property
     def d_out(self) -> int:
@@ -120,7 +134,10 @@ class Autoencoder(nn.Module, ABC):
         """
         width = self.d + (self.target.d if self.target else 0)
         if rows.shape[-1] != width:
-            raise ValueError(f"rows are {tuple(rows.shape)}; the autoencoder needs [B, {width}]")
+            both = f" and d_out = {self.d_out} beside it" if self.target else ""
+            raise ValueError(
+                f"rows are {tuple(rows.shape)}; the autoencoder has d = {self.d}{both}"
+            )
         return (rows[..., : self.d], rows[..., self.d :]) if self.target else (rows, rows)
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
@@ -156,14 +173,27 @@ class Autoencoder(nn.Module, ABC):
         """Code [..., H] of raw activations x [..., d], in the units of what is predicted.
 
         Latent i adds ``encode(x)[..., i] * W_dec[i]`` to the reconstruction.
+
+        Raises:
+            ValueError: x is of another width.
         """
+        self._check_width(x, "d", self.d)
         x = x.to(self.W_dec.dtype)  # bfloat16 times the scale would lose what it has
         return self.code(x * self.scale) / self.out_scale
 
     def decode(self, z: Tensor) -> Tensor:
         """Reconstruction [..., d_out] of raw activations from a code of `encode`, without a skip,
-        which reads x."""
+        which reads x.
+
+        Raises:
+            ValueError: z is of another width.
+        """
+        self._check_width(z, "H", self.width)
         return self.reconstruct(z.to(self.W_dec.dtype) * self.out_scale) / self.out_scale
+
+    def _check_width(self, x: Tensor, name: str, width: int) -> None:
+        if x.ndim < 1 or x.shape[-1] != width:
+            raise ValueError(f"a tensor {list(x.shape)} for {self.name}, whose {name} is {width}")
 
     @abstractmethod
     def code(self, x: Tensor) -> Tensor:
@@ -209,10 +239,14 @@ class Autoencoder(nn.Module, ABC):
         return {}
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruction [B, d_out] from raw activations x [B, d], in raw units.
+        """Reconstruction [..., d_out] from raw activations x [..., d], in raw units.
 
         It has the dtype of the parameters.
+
+        Raises:
+            ValueError: x is of another width.
         """
+        self._check_width(x, "d", self.d)
         if self.target is None:
             return self.decode(self.encode(x))
         x = x.to(self.W_dec.dtype) * self.scale

@@ -47,7 +47,7 @@ def sparse_product(codes: Tensor, matrix: Tensor) -> Tensor:
     """
     if torch.is_grad_enabled() or codes.device.type != "cpu" or codes.dtype not in SUMMED:
         return codes @ matrix
-    flat = codes.flatten(0, -2)
+    flat = codes.reshape(-1, codes.shape[-1])
     rows, latents = flat.nonzero(as_tuple=True)
     if len(rows) > DENSE * codes.numel():
         return codes @ matrix
@@ -284,11 +284,13 @@ class Dictionary(Declaration):
 
     def predict(self, x: Tensor, z: Tensor) -> Tensor:
         predicted = self.reconstruct(z)
-        return predicted + (x - self.centre) @ self.W_skip if self.skips else predicted
+        if not self.skips:
+            return predicted
+        return predicted + (x.to(self.W_skip.dtype) - self.centre) @ self.W_skip
 
     def constrain(self) -> None:
         """Unit decoder rows, unless they are free or frozen, and the vectors' feasible set."""
-        if self.unit_rows and self.trains_decoder:
+        if self.unit_rows and self.trains_decoder and self.W_dec.requires_grad:
             self.normalise_decoder()
         self.project()
 

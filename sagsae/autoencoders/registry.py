@@ -6,7 +6,8 @@ A name with a colon, ``my_package.module:Class``, is a class of a user's own pac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import NamedTuple
 
@@ -61,6 +62,14 @@ VARIANTS: dict[str, Variant] = {
 FOREIGN = re.compile(r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]\w*", re.ASCII)
 
 
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Ends a message on an unknown name: a known one that it is near to, or whose words it
+    abbreviates; empty where there is none."""
+    initials = (other for other in known if "".join(w[:1] for w in other.split("_")) == name)
+    found = next(iter([*get_close_matches(name, known, 1), *initials]), None)
+    return f"; did you mean {found!r}?" if found else ""
+
+
 def check_name(name: str) -> str:
     """The name, if it is registered, or of a class in a package that Python can find.
 
@@ -75,7 +84,7 @@ def check_name(name: str) -> str:
     if found is None:
         raise ValueError(
             f"unknown variant {name!r}; known are {', '.join(sorted(VARIANTS))}, and a class of "
-            "your own is named my_package.module:Class"
+            f"your own is named my_package.module:Class{did_you_mean(name, VARIANTS)}"
         )
     package = found["module"].partition(".")[0]
     if package == "__main__" or find_spec(package) is None:  # a job has another __main__

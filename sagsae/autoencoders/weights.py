@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from sagsae.autoencoders.base import Autoencoder, Target
-from sagsae.autoencoders.registry import FOREIGN, VARIANTS
+from sagsae.autoencoders.registry import FOREIGN, VARIANTS, did_you_mean
 from sagsae.training.recipe import DEFAULTS, SETTINGS
 
 # What reading a file that was not written by ``Autoencoder.save`` raises, and RuntimeError.
@@ -32,7 +32,8 @@ def class_of(name: str) -> type[Autoencoder]:
         TypeError: what is imported is no `Autoencoder`.
     """
     if name not in VARIANTS and not FOREIGN.fullmatch(name):
-        raise KeyError(f"unknown variant {name!r}: registered are {', '.join(sorted(VARIANTS))}")
+        known = f"registered are {', '.join(sorted(VARIANTS))}{did_you_mean(name, VARIANTS)}"
+        raise KeyError(f"unknown variant {name!r}: {known}")
     ours = name in VARIANTS
     module, cls = (VARIANTS[name].place if ours else name).split(":")
     if ours:

@@ -12,7 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from sagsae.activations import hookpoints
-from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
+from sagsae.activations.hookpoints import (
+    Hookpoint,
+    capture,
+    ends_of,
+    hookpoint_of,
+    run_captured,
+)
 from sagsae.activations.reading import kept_mask, load_calibration
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
@@ -35,27 +41,33 @@ def splice(
     hookpoint: Hookpoint | str,
     autoencoder: Autoencoder,
     kept: Tensor | None = None,
+    *,
+    layer: int | None = None,
 ) -> AbstractContextManager[None]:
     """Put an autoencoder's reconstruction in place of a module's output in every forward pass.
 
     Args:
         model: A language model.
-        hookpoint: Whose output is replaced: a `Hookpoint`, see `default_hookpoints`, or the dotted
-            path of a module, for example "model.layers.15.mlp".
+        hookpoint: What is replaced: a name of `default_hookpoints`, such as "resid", of the block
+            ``layer`` or with its layer before it, as in "l15.resid"; a `Hookpoint`; or the dotted
+            path of a module whose output is meant, for example "model.layers.15.mlp".
         autoencoder: Trained on this output; one that lies on another device is copied to the
             model's. Computes in float32.
-        kept: [batch, ctx] bool, the positions to replace; see `kept_positions`. By default all but
-            the first of each context, as of `loss_recovered`. A pass over a single position, which
-            follows others in generation, is replaced.
+        kept: [batch, ctx] bool, or 0 and 1, the positions to replace; see `kept_positions`. By
+            default all but the first of each context, as of `loss_recovered`. A pass over a single
+            position, which follows others in generation, is replaced.
+        layer: Index of the block, from 0.
 
     Raises:
-        ValueError: the path leads to no module, or (in a forward pass) the output does not have
-            the autoencoder's width; or a transcoder.
+        ValueError: there is no such hookpoint or module, or (in a forward pass) the output does not
+            have the autoencoder's width, or ``kept`` another shape or other values; or a
+            transcoder.
     """
     if autoencoder.target is not None:
         raise ValueError(f"{autoencoder.name} is a transcoder: use replaced(model, ...)")
     change = reconstruction(_beside(model, autoencoder))
-    return _changed(model, hookpoint, autoencoder.d, change, kept, first=False)
+    point = hookpoint_of(model, hookpoint, layer)
+    return _changed(model, point, autoencoder.d, change, kept, first=False)
 
 
 def steer(
@@ -63,55 +75,69 @@ def steer(
     hookpoint: Hookpoint | str,
     direction: Tensor,
     kept: Tensor | None = None,
+    *,
+    layer: int | None = None,
 ) -> AbstractContextManager[None]:
     """Add a direction to a module's output in every forward pass.
 
     Args:
         model: A language model.
-        hookpoint: Whose output is changed, as for `splice`.
+        hookpoint: What is changed, as for `splice`.
         direction: [d], in the units of the activations. Latent i of an
             autoencoder adds ``z * sae.W_dec[i]`` where z is its code by ``sae.encode``.
-        kept: [batch, ctx] bool, the positions to change; all by default.
+        kept: [batch, ctx] bool, or 0 and 1, the positions to change; all by default.
+        layer: Index of the block, from 0.
 
     Raises:
-        ValueError: the path leads to no module, or (in a forward pass) the output does not have
-            the direction's width.
+        ValueError: there is no such hookpoint or module, or (in a forward pass) the output does not
+            have the direction's width, or ``kept`` another shape or other values.
     """
     added = direction.detach()
 
     def shifted(x: Tensor) -> Tensor:
         return x + added.to(x)
 
-    return _changed(model, hookpoint, len(added), shifted, kept)
+    return _changed(model, hookpoint_of(model, hookpoint, layer), len(added), shifted, kept)
 
 
 def replaced(
-    model: Any, transcoders: Mapping[int, Autoencoder], kept: Tensor | None = None
+    model: Any,
+    transcoders: Mapping[int, Autoencoder],
+    kept: Tensor | None = None,
+    *,
+    source: str = "",
+    target: str = "",
 ) -> AbstractContextManager[None]:
     """Put predictions of transcoders in the place of what they predict, all at once, in every
     forward pass. Each reads the stream as the layers below have left it.
 
     Args:
         model: A causal language model of Transformers.
-        transcoders: By layer; those that lie on another device are copied to the model's. Each
-            stands between the hookpoints of `default_hookpoints` that its provenance names.
-        kept: [batch, ctx] bool, as of `splice`.
+        transcoders: By layer; those that lie on another device are copied to the model's.
+        kept: [batch, ctx] bool, or 0 and 1, as of `splice`.
+        source: What they read, a name of `default_hookpoints`; by default what the provenance of
+            each says, see ``hookpoint`` of `train`.
+        target: What they predict, likewise.
 
     Raises:
-        ValueError: what is no transcoder, or one whose provenance does not name both hookpoints.
+        ValueError: what is no transcoder, one that was trained on another layer, or hookpoints that
+            neither the arguments nor the provenance name; or (in a forward pass) ``kept`` of
+            another shape or with other values.
     """
     crossings = []
     for layer, transcoder in sorted(transcoders.items()):
         known = hookpoints.default_hookpoints(model.config.model_type, layer)
-        ends = [str(transcoder.provenance.get(end, "")) for end in ("hookpoint", "target")]
-        names = [end.rpartition(".")[2] for end in ends]  # without a layer before them
-        if transcoder.target is None or any(name not in known for name in names):
+        own = ends_of(transcoder.provenance, layer)
+        names = source or own[0], target or own[1]
+        if transcoder.target is None:
+            raise ValueError(f"layer {layer}: {transcoder.name} is no transcoder: use splice")
+        if unknown := [name for name in names if name not in known]:
             raise ValueError(
-                f"layer {layer}: {transcoder.name} does not say that it leads from one to another "
-                f"of {', '.join(known)}; train it with hookpoint=... and target=..."
+                f"layer {layer}: {transcoder.name} leads from {names[0]!r} to {names[1]!r}, and "
+                f"{unknown[0]!r} is none of {', '.join(known)}: give source=... and target=..."
             )
-        source, target = (known[name] for name in names)
-        crossings.append(Crossing(source, target, _beside(model, transcoder)))
+        reads, predicts = (known[name] for name in names)
+        crossings.append(Crossing(reads, predicts, _beside(model, transcoder)))
     return crossed(model, crossings, partial(_mask, kept=kept, first=False))
 
 
@@ -122,6 +148,7 @@ def loss_recovered(
     hookpoint: Hookpoint | str,
     *,
     target: Hookpoint | str | None = None,
+    layer: int | None = None,
     kept: Tensor | None = None,
     batch_contexts: int = 8,
 ) -> LossRecovered:
@@ -132,10 +159,11 @@ def loss_recovered(
         tokens: [n, L] token ids, without padding.
         autoencoder: Trained on this output; one that lies on another device is copied to the
             model's. Computes in float32.
-        hookpoint: Whose output is replaced, as for `splice`; of a transcoder, what it reads.
+        hookpoint: What is replaced, as for `splice`; of a transcoder, what it reads.
         target: What a transcoder predicts, whose activations are replaced.
-        kept: [n, L] bool, the positions that are replaced and whose predictions count; see
-            `kept_positions`. By default all but the first, which studies do not train on.
+        layer: Index of the block, from 0, of hookpoints by name.
+        kept: [n, L] bool, or 0 and 1, the positions that are replaced and whose predictions count;
+            see `kept_positions`. By default all but the first, which studies do not train on.
         batch_contexts: Contexts of one forward pass.
 
     Returns:
@@ -144,14 +172,19 @@ def loss_recovered(
         ``found.over_zero`` is Loss Recovered.
 
     Raises:
-        ValueError: the path leads to no module, or tokens of another shape.
+        ValueError: there is no such hookpoint or module, a transcoder without a target or another
+            autoencoder with one, tokens are no [n, L], or ``kept`` has another shape or other
+            values.
     """
-    point = _point(hookpoint if target is None else target)
-    if kept is None:
-        kept = torch.ones(tokens.shape, dtype=torch.bool)
-        kept[:, :1] = False
-    contexts = Contexts(input_ids=tokens, kept=kept)
-    crossing = Crossing(_point(hookpoint), point, _beside(model, autoencoder))
+    if (autoencoder.target is None) != (target is None):
+        kind = "no transcoder: leave target out" if target else "a transcoder: give target=..."
+        raise ValueError(f"{autoencoder.name} is {kind}")
+    source = hookpoint_of(model, hookpoint, layer)
+    point = source if target is None else hookpoint_of(model, target, layer)
+    if tokens.ndim != 2:
+        raise ValueError(f"tokens are {list(tokens.shape)}, not [n, L]: give contexts")
+    contexts = Contexts(input_ids=tokens, kept=_mask(tokens[..., None], kept, first=False))
+    crossing = Crossing(source, point, _beside(model, autoencoder))
     losses = {
         "sae": crossed_losses(model, contexts, batch_contexts, [crossing]),
         "zero": spliced_losses(model, contexts, batch_contexts, point, zeros),
@@ -214,14 +247,10 @@ def _mean(model: Any, contexts: Contexts, point: Hookpoint, batch_contexts: int)
     return total / int(contexts.kept.sum())
 
 
-def _point(hookpoint: Hookpoint | str) -> Hookpoint:
-    return Hookpoint.at(hookpoint, hookpoint) if isinstance(hookpoint, str) else hookpoint
-
-
 @contextmanager
 def _changed(
     model: nn.Module,
-    hookpoint: Hookpoint | str,
+    point: Hookpoint,
     width: int,
     change: Callable[[Tensor], Tensor],
     kept: Tensor | None,
@@ -229,7 +258,6 @@ def _changed(
 ) -> Iterator[None]:
     """Let ``change`` act on a module's output at the kept positions of every forward pass; without
     ``kept`` at all, or all but the ``first``."""
-    point = _point(hookpoint)
 
     def replaced(x: Tensor) -> Tensor:
         if x.shape[-1] != width:
@@ -244,8 +272,18 @@ def _changed(
 
 
 def _mask(x: Tensor, kept: Tensor | None, first: bool) -> Tensor:
-    """[B, L] bool on the device of activations x [B, L, d]: the positions that are changed."""
-    mask = torch.ones(x.shape[:2], dtype=torch.bool) if kept is None else kept
-    if kept is None and not first and x.shape[1] > 1:
-        mask[:, 0] = False
-    return mask.to(x.device)
+    """[B, L] bool on the device of activations x [B, L, d]: the positions that are changed.
+
+    Raises:
+        ValueError: ``kept`` is of another shape, or holds something else than 0 and 1.
+    """
+    if kept is None:
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+        mask[:, 0] = first or x.shape[1] == 1
+        return mask
+    if kept.shape != x.shape[:2]:
+        raise ValueError(f"kept is {list(kept.shape)} for contexts of {list(x.shape[:2])}")
+    mask = kept.to(x.device, torch.bool)
+    if kept.dtype != torch.bool and not torch.equal(mask.to(kept), kept):
+        raise ValueError("kept holds other values than 0 and 1: give True where a position is kept")
+    return mask

@@ -38,6 +38,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from sagsae import __version__
+from sagsae.activations.hookpoints import layer_of
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.gated import GatedAutoencoder
@@ -135,9 +136,8 @@ def store_metadata(store: Store, hookpoint: str, model_type: str | None) -> dict
         model_type: See `transformer_lens_name`.
     """
     known = store.config.provenance
-    dump, layer = known.get("dump", {}), known.get("layer")
-    prefix, _, name = hookpoint.rpartition(".")  # of several layers, such as l15.resid
-    layer = int(prefix[1:]) if prefix else layer
+    dump, layer = known.get("dump", {}), layer_of(hookpoint, known.get("layer"))
+    name = hookpoint.rpartition(".")[2]
     found: dict[str, Any] = {"model_name": known.get("model"), "revision": known.get("revision")}
     if module := dump.get("modules", {}).get(hookpoint):
         found |= hook_metadata(name, module, layer, model_type)

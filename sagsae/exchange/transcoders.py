@@ -6,7 +6,8 @@ exp(r) theta + c)``. So every family but those that keep k of a row has an equal
 is two: i and i + H are its positive and its negative side. What the encoder subtracts and the
 scales go into biases and matrices, so that what is read and predicted is in raw units.
 
-Read in circuit-tracer 0.5.0 (``transcoder/single_layer_transcoder.py``, ``utils/hf_utils.py``).
+Read in circuit-tracer 0.5.0 (``transcoder/single_layer_transcoder.py``, ``utils/hf_utils.py``,
+``utils/tl_nnsight_mapping.py``).
 """
 
 from __future__ import annotations
@@ -20,17 +21,33 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from sagsae.activations.hookpoints import default_hookpoints, ends_of
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.declaration import BY_BATCH, BY_ROW
 from sagsae.autoencoders.dictionary import Dictionary
 from sagsae.files import write_atomic
 
-# circuit-tracer's names of what an MLP reads and of what it adds to the stream.
-HOOKS = {"mlp_in": "mlp.hook_in", "mlp_added": "mlp.hook_out", "mlp_out": "mlp.hook_out"}
-
 
 class NoEqualError(ValueError):
     """An autoencoder that no autoencoder of another library equals; the message says why."""
+
+
+def circuit_tracer_hooks(model_type: str) -> dict[str, str]:
+    """circuit-tracer's names of what an MLP reads and of what it adds to the stream.
+
+    Where the block normalises what the MLP gives, as in Gemma 2 and 3, ``mlp.hook_out`` comes
+    before that and is not what is added; what leaves the module has no name then.
+
+    Args:
+        model_type: ``model.config.model_type`` of Transformers.
+
+    Raises:
+        ValueError: the architecture is not known.
+    """
+    known = default_hookpoints(model_type, 0)
+    if known["mlp_out"].path != known["mlp_added"].path:
+        return {"mlp_in": "mlp.hook_in", "mlp_added": "hook_mlp_out"}
+    return {"mlp_in": "mlp.hook_in", "mlp_added": "mlp.hook_out", "mlp_out": "mlp.hook_out"}
 
 
 def as_jumprelu(transcoder: Autoencoder) -> dict[str, Tensor]:
@@ -78,6 +95,7 @@ def export_circuit_tracer(
     folder: str | Path,
     *,
     model_name: str,
+    model_type: str,
     dtype: torch.dtype = torch.float32,
 ) -> Path:
     """Write a folder that circuit-tracer loads as a set of transcoders.
@@ -87,27 +105,29 @@ def export_circuit_tracer(
             width and either all one-sided or all two-sided.
         folder: Is made where it is not there; the files of these layers are replaced.
         model_name: Of the language model, as circuit-tracer is given it.
+        model_type: ``model.config.model_type`` of Transformers, by which hooks have their names.
         dtype: Of the weights.
 
     Returns:
         The folder, with ``layer_{i}.safetensors`` and ``config.yaml``.
 
     Raises:
-        ValueError: they are of several widths, or stand between other hookpoints.
+        ValueError: there are none, they are of several widths, stand between other hookpoints, or
+            were trained on other layers; or the architecture is not known.
         NoEqualError: see `as_jumprelu`.
 
     Warns:
         UserWarning: layers are missing below the highest one, without which circuit-tracer refuses
             the set.
     """
-    folder, layers = Path(folder), sorted(transcoders)
-    known = [sae.provenance for sae in transcoders.values()]
-    ends = {(str(of.get("hookpoint")), str(of.get("target"))) for of in known}
-    bare = {(source.rpartition(".")[2], target.rpartition(".")[2]) for source, target in ends}
-    (source, target), *others = bare
-    if others or source not in HOOKS or target not in HOOKS:
+    folder, layers, hooks = Path(folder), sorted(transcoders), circuit_tracer_hooks(model_type)
+    if not layers:
+        raise ValueError("there are no transcoders to export: give them by layer")
+    ends = {ends_of(transcoders[layer].provenance, layer) for layer in layers}
+    (source, target), *others = ends
+    if others or source != "mlp_in" or target not in hooks.keys() - {source}:
         raise ValueError(
-            f"these lead from {', '.join(f'{x} to {y}' for x, y in sorted(bare))}: circuit-tracer "
+            f"these lead from {', '.join(f'{x} to {y}' for x, y in sorted(ends))}: circuit-tracer "
             "wants all from mlp_in to mlp_added"
         )
     equal = {layer: as_jumprelu(transcoders[layer]) for layer in layers}
@@ -132,8 +152,8 @@ def export_circuit_tracer(
     config = {
         "model_kind": "transcoder_set",
         "model_name": model_name,
-        "feature_input_hook": HOOKS[source],
-        "feature_output_hook": HOOKS[target],
+        "feature_input_hook": hooks[source],
+        "feature_output_hook": hooks[target],
         "scan": folder.name,
     }
     write_atomic(folder / "config.yaml", (json.dumps(config, indent=1) + "\n").encode())

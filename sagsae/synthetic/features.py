@@ -96,18 +96,25 @@ class KnownFeatures:
         """Draw what the rows are made of.
 
         Args:
-            features: N.
+            features: N, at least 2.
             d: Width of the rows.
             seed: Of directions, sizes, correlations and pairs; rows have one of their own.
             roots: Roots of the hierarchy: each has `BRANCHES` children, `DEPTH` times.
                 SynthSAEBench has 128, of 16,384 features.
             rank: Of the correlations; 0 for none.
-            opposites: Share of the features that have an opposite, at ranks that are drawn.
+            opposites: Share of the features that have an opposite, from 0 to 1, at ranks that are
+                drawn; of an odd number one feature at least has none.
             signed: See the class.
 
         Raises:
-            ValueError: the hierarchy has more features than there are, or opposites stand in it.
+            ValueError: fewer than 2 features, a share out of its range, a hierarchy of more
+                features than there are, or opposites in it.
         """
+        if features < 2 or not 0 <= opposites <= 1:
+            raise ValueError(
+                f"{features} features, a share of {opposites:g} of which have an opposite: give 2 "
+                "or more, and a share from 0 to 1"
+            )
         generator = torch.Generator().manual_seed(seed)
 
         def normal(*shape: int) -> Tensor:
@@ -120,8 +127,8 @@ class KnownFeatures:
                 "roots, and opposites to features without a hierarchy alone"
             )
         partner = torch.full((features,), -1)
-        pairs = torch.randperm(features, generator=generator)[: 2 * round(opposites * features / 2)]
-        first, second = pairs.view(2, -1)
+        pairs = min(round(opposites * features / 2), features // 2)
+        first, second = torch.randperm(features, generator=generator)[: 2 * pairs].view(2, -1)
         partner[first], partner[second] = second, first
         directions = spread(normal(features, d))
         directions[second] = -directions[first]

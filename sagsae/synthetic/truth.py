@@ -58,7 +58,8 @@ def judged(autoencoder: Autoencoder, features: KnownFeatures, blocks: Iterable[D
     Raises:
         ValueError: there are no rows.
     """
-    W_dec, two_sided = autoencoder.W_dec.detach(), getattr(autoencoder, "two_sided", False)
+    W_dec = autoencoder.W_dec.detach().float()
+    two_sided = getattr(autoencoder, "two_sided", False)
     detectors = torch.cat([W_dec, -W_dec]) if two_sided else W_dec
     cosine = _unit(detectors) @ _unit(features.directions.to(W_dec.device)).T
     nearest = (cosine if two_sided or features.signed else cosine.abs()).argmax(1)
@@ -75,7 +76,8 @@ def judged(autoencoder: Autoencoder, features: KnownFeatures, blocks: Iterable[D
             hits += (fires & there).sum(0)
             fired += fires.sum(0)
             present += there.sum(0)
-            shrunk += float((autoencoder.decode(z).norm(dim=1) / x.norm(dim=1)).sum())
+            y = autoencoder.decode(z) if autoencoder.target is None else autoencoder(x)
+            shrunk += float((y.float().norm(dim=1) / x.norm(dim=1)).sum())
             active += int((sizes != 0).sum())
             rows += len(x)
     if not rows:

@@ -72,20 +72,21 @@ class Optimiser:
             y: [B, d_out] what a transcoder is to predict.
         """
         terms = self._gradients_of(x, lam, fired, y)
-        if isinstance(self.compute.sae, Dictionary) and self.compute.sae.unit_rows:
+        sae = self.compute.sae
+        if isinstance(sae, Dictionary) and sae.unit_rows and sae.W_dec.requires_grad:
             self._remove_radial_gradient()
         if self._longest:
             self._clip_gradients()
         self._adam.step(rate)
         with torch.no_grad():
-            self.compute.sae.constrain()
+            sae.constrain()
         self.compute.refresh()
         return terms
 
     def _gradients_of(self, x: Tensor, lam: float, fired: Tensor | None, y: Tensor | None) -> Terms:
         """Fill the gradients; that of a frozen decoder is zero, by which Adam moves nothing."""
         terms = self.compute(x, lam, fired, y)
-        if not self.compute.sae.trains_decoder:
+        if not self.compute.sae.trains_decoder and "W_dec" in self.compute.grads:
             self.compute.grads["W_dec"].zero_()
         return terms
 
@@ -119,7 +120,8 @@ class Optimiser:
         decay, tensors = self._beta2 ** (steps - tensors["clock"]).double(), dict(tensors)
         if isinstance(self.compute.sae, Dictionary):
             for name, late in zip(MATRICES, (decay, decay[:, None]), strict=True):
-                tensors[f"exp_avg_sq.{name}"] = tensors[f"exp_avg_sq.{name}"] * late
+                if name in self.compute.params:
+                    tensors[f"exp_avg_sq.{name}"] = tensors[f"exp_avg_sq.{name}"] * late
         self._adam.load_state(tensors, steps)
         self.compute.refresh()
 
@@ -269,12 +271,13 @@ def fastest_step(
 
 def _is_gate(sae: Dictionary) -> bool:
     """Whether the step on a CPU computes the loss of an autoencoder: what its class declares, with
-    neither an auxiliary term that trains the decoder nor one of free rows beside a gate; and both
-    rows of a latent are of one length."""
+    neither an auxiliary term that trains the decoder nor one of free rows beside a gate; both rows
+    of a latent are of one length, and all parameters are trained."""
     free = not sae.unit_rows and sae.penalised != SIZE
     nested = sae.auxiliary and len(sae.levels) > 1
     declared = is_as_declared(sae) and sae.d == sae.d_out
-    return declared and not (sae.trains_auxiliary or free or nested)
+    trained = all(value.requires_grad for value in sae.parameters())
+    return declared and trained and not (sae.trains_auxiliary or free or nested)
 
 
 def optimiser(compute: AutogradStep | CpuStep, recipe: Recipe) -> Optimiser:

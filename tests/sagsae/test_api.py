@@ -76,6 +76,26 @@ def test_a_trained_autoencoder_reconstructs_what_it_has_not_seen(store, heldout,
     assert (again.r2, again.l0) == (metrics.r2, metrics.l0)
 
 
+def test_what_is_trained_on_is_what_is_measured(store, heldout):
+    """A store by its only hookpoint, a tensor, batches, pairs."""
+    sae, _ = trained(store, tokens=12_800)
+    expected, x = sagsae.evaluate(sae, heldout, "resid"), torch.cat([*iterate(heldout, "resid", 9)])
+    for data in (heldout, x, [x], iter(x.split(700))):
+        found = sagsae.evaluate(sae, data, batch_size=512)
+        assert found.tokens == len(x)
+        assert found.r2 == pytest.approx(expected.r2, rel=1e-6)
+    run = {"lam": 0.02, "batch_size": 128, "tokens": 1280, "device": "cpu"}
+    transcoder, _ = sagsae.train((x, 2 * x), "relu", 48, **run)
+    pair = sagsae.evaluate(transcoder, (x, 2 * x))
+    parts = zip(x.split(100), (2 * x).split(100), strict=True)
+    assert sagsae.evaluate(transcoder, parts).r2 == pytest.approx(pair.r2, rel=1e-6)
+    for data in (x, [x, x]):
+        with pytest.raises(ValueError, match="d_out"):
+            sagsae.evaluate(transcoder, data)
+    with pytest.raises(ValueError, match="batch_size"):
+        sagsae.evaluate(sae, x, batch_size=0)
+
+
 @torch.no_grad()
 def test_codes_and_reconstructions_are_in_the_units_of_the_activations(store):
     """As a newcomer takes them: raw activations in, k latents out, and their sum."""
@@ -229,7 +249,7 @@ def test_transcoders_from_texts_to_all_layers_replaced(tmp_path):
     with pytest.raises(ValueError, match=r"is a transcoder: use replaced"):
         sagsae.splice(model, points["mlp_added"], transcoders[2])
     resid, _ = sagsae.train(torch.randn(2000, 64), "batchtopk", 32, **run | {"tokens": 2000})
-    with pytest.raises(ValueError, match="layer 1: batchtopk does not say that it leads from"):
+    with pytest.raises(ValueError, match="layer 1: batchtopk is no transcoder"):
         sagsae.replaced(model, {1: resid})
 
 
@@ -257,6 +277,12 @@ def test_a_saved_file_says_where_it_comes_from(store, tmp_path):
         ({"variant": "gatedd"}, KeyError, "gatedd"),
         ({"variant": "topk", "lam": None}, ValueError, r"topk\? Give train\(\.\.\., k=\.\.\.\)"),
         ({"bandwidth": 0.1}, ValueError, "bandwidth: means nothing for sagsae_tied"),
+        ({"batch_size": 0}, ValueError, "batch_size"),
+        ({"width": 0}, ValueError, "width 0"),
+        ({"lr": 1e-3}, TypeError, "did you mean 'learning_rate'"),
+        ({"check_point": "c"}, TypeError, "did you mean 'checkpoint'"),
+        ({"nonsense": 1}, TypeError, "'nonsense', and a recipe no such setting$"),
+        ({"variant": "batch_topk", "lam": None, "k": 4}, KeyError, "did you mean 'batchtopk'"),
     ],
 )
 def test_wrong_arguments_are_named(store, changes, error, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -205,3 +206,16 @@ def test_a_warm_up_as_long_as_the_run_is_refused(name, changes):
     """The file would say a lambda or k that the run never had."""
     with pytest.raises(ValueError, match=r"_warmup_steps: a warm-up of 1\d steps does not end in"):
         sagsae.train(sparse_rows(640, 0), name, 48, **HOW | changes)
+
+
+@pytest.mark.parametrize("name", [name for name in VARIANTS if VARIANTS[name].knob == K])
+def test_the_window_of_dead_latents_follows_the_run(name):
+    """At most a million tokens, and a tenth of a short run, in which AuxK acts without a word."""
+    x = sparse_rows(2560, 0)
+    how = {"batch_size": 64, "learning_rate": 3e-3, "device": "cpu", "k": 4}
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="AuxK")
+        sae, _ = sagsae.train(x, name, 48, tokens=6400, **how)
+        own, _ = sagsae.train(x, name, 48, tokens=6400, dead_window_tokens=500, **how)
+    assert sae.dead_window_tokens == 640
+    assert own.dead_window_tokens == 500

@@ -11,11 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load
 
+from pipeline.cells import evaluate
 from pipeline.cells.evaluate import evaluate_cell
 from pipeline.cells.looks import EvaluationError
+from pipeline.study.metrics import TRUTH, CellMetrics
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.weights import build
 from sagsae.evaluation.distributions import LEVELS
+from sagsae.evaluation.metrics import ReconstructionMetrics
 from tests.pipeline.tiny_study import HIDDEN, WIDTH, TinyStudy, make_tiny_study
 from tests.pipeline.tiny_study import measured as measured_baselines
 
@@ -132,6 +135,34 @@ def test_census_and_calibration_agree_with_the_whole_store(trained, measured):
         )
         both = (n_pos[chosen] > 0) & (n_neg[chosen] > 0)
         assert census[f"top{percent}_bipolar_fraction"] == both.mean()
+
+
+class WithMore(CellMetrics):
+    """A field that nobody has measured before."""
+
+    sparseness: float | None = None
+
+
+def test_a_metric_whose_name_is_misspelt_is_an_error(trained, monkeypatch):
+    """It would be "not measured" in every cell."""
+    named = (*evaluate.MEASURED, "sparseness")
+    monkeypatch.setattr(evaluate, "MEASURED", named)
+    monkeypatch.setattr(evaluate, "CellMetrics", WithMore)
+    monkeypatch.setattr(ReconstructionMetrics, "sparsness", 0.5, raising=False)
+    with pytest.raises(AttributeError, match="sparseness"):
+        evaluate_cell(**trained.arguments)
+    monkeypatch.setattr(ReconstructionMetrics, "sparseness", 0.5, raising=False)
+    assert evaluate_cell(**trained.arguments)[0]["sparseness"] == 0.5
+
+
+def test_evaluation_gives_every_field(trained, monkeypatch):
+    """But those of rows whose features are known: what it forgets would be "not measured"."""
+    given, validate = [], CellMetrics.model_validate
+    monkeypatch.setattr(
+        CellMetrics, "model_validate", lambda values: given.append(values) or validate(values)
+    )
+    evaluate_cell(**trained.arguments)
+    assert given[0].keys() == CellMetrics.model_fields.keys() - TRUTH.keys()
 
 
 def test_a_share_of_a_noisy_gap_is_not_given(trained, measured, monkeypatch):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy
 import pytest
 
+from pipeline.jobs.json_files import read_json
 from pipeline.study.metrics import MetricsError
 from pipeline.study.outputs import CURVES, MEASURES
-from pipeline.tools.publish import publish, readme
+from pipeline.study.study import Study
+from pipeline.tools.publish import main, publish, readme
 
 REFERENCE = Path(__file__).resolve().parents[3] / "results/reference"
 
@@ -59,6 +63,29 @@ def test_an_edited_table_is_not_published(finished, tmp_path):
 def test_a_published_study_names_its_folder_from_the_checkout(made_study, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for out in (Path("results/mine"), tmp_path / "results/mine"):
-        assert "FROM=results/mine TO=FOLDER" in readme(made_study.scope, out, 1.0)
+        assert "FROM=results/mine TO=FOLDER" in readme(made_study.scope, out, 1.0, {})
     for page in REFERENCE.glob("*/README.md"):
         assert f"FROM=results/reference/{page.parent.name} TO=FOLDER" in page.read_text()
+
+
+def test_versions_are_those_that_cells_were_made_with(finished, tmp_path, monkeypatch, capsys):
+    """Not those that are installed where the study is published; all of them where they differ."""
+    cells, one = finished.cells, {"torch": "1.0", "sagsae": "0.0.7"}
+    for number, cell in enumerate(cells):
+        made_from = read_json(finished.metrics_file(cell))["made_from"]
+        other = one | {"torch": "2.0"} if number == 0 else one
+        known = {"trained_with": other, "evaluated_with": one | {"transformers": "4.4"}}
+        finished.change(cell, made_from=made_from | known)
+    finished.tables()
+    finished.make("claims")
+    config = SimpleNamespace(model_dump=dict)
+    study = SimpleNamespace(root=finished.root, scope=finished.scope, config=config)
+    monkeypatch.setattr(Study, "load", lambda *arguments: study)
+    out = tmp_path / "published"
+    main(Path("any.yaml"), out)
+    versions = read_json(out / "environment.json")["versions"]
+    torch = f"1.0 ({len(cells)} of {len(cells)} cells) and 2.0 (1 of {len(cells)} cells)"
+    assert versions.items() >= {"torch": torch, "sagsae": "0.0.7", "transformers": "4.4"}.items()
+    assert versions["numpy"] == numpy.__version__
+    assert f"torch {torch}" in (out / "README.md").read_text()
+    assert torch in capsys.readouterr().err

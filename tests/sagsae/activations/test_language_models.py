@@ -1,5 +1,6 @@
 """Folders load completely or not at all."""
 
+import copy
 import json
 import shutil
 
@@ -7,7 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from sagsae.activations.language_models import LanguageModelError, load_language_model
+from sagsae.activations.language_models import (
+    LanguageModelError,
+    identity_of,
+    load_language_model,
+)
 from tests.sagsae.evaluation.samples import tiny_model
 
 
@@ -71,3 +76,12 @@ def test_a_damaged_or_incomplete_folder_is_named(saved, damage, message):
     damage(folder)
     with pytest.raises(LanguageModelError, match=f"(?s){folder}: .*{message}"):
         load_language_model(folder)
+
+
+def test_half_precision_scalars_and_turned_buffers_have_an_identity():
+    """Of bfloat16 bytes, a scalar and a tensor that is not contiguous."""
+    model = tiny_model("llama")
+    half = copy.deepcopy(model).bfloat16()
+    half.register_buffer("scalar", torch.tensor(2.0))
+    half.register_buffer("turned", torch.arange(6).view(2, 3).T)
+    assert identity_of(half) == identity_of(copy.deepcopy(half)) != identity_of(model)

@@ -26,6 +26,14 @@ def expected_rows(config: StoreConfig, name: str) -> torch.Tensor:
     return torch.cat(blocks)
 
 
+def test_a_store_prints_what_it_holds(make_store):
+    store = Store.open(make_store())
+    found = repr(store)
+    assert str(store.path) in found
+    for part in ("attn [256, 8]", "resid [256, 12]", "bfloat16"):
+        assert part in found
+
+
 VARIANTS = [{}, {"profile": "disk"}, {"dtype": "float32"}]
 VARIANTS += [{"profile": "disk", "dtype": "float32"}]
 

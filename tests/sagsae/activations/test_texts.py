@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import warnings
 
@@ -128,3 +129,59 @@ def test_layers_of_one_pass_are_those_of_each(model, tmp_path):
     for names, more in ((["resid"], {"layer": 1}), (points, {})):
         with pytest.raises(ValueError, match="layers is of hookpoints by their names"):
             sagsae.dump(model, texts(20), names, tmp_path, layers=[1], **how, **more)
+
+
+def test_the_store_is_that_of_the_very_model(model, tmp_path):
+    """Also where sums of weights are equal: rows, buffers and configuration count, paths do not."""
+    store = sagsae.dump(model, texts(20), ["resid"], tmp_path, **HOW)
+    again = copy.deepcopy(model)
+    assert sagsae.dump(again, texts(20), ["resid"], tmp_path, **HOW).path == store.path
+
+    def permuted(other):
+        weight = other.transformer.h[0].mlp.c_fc.weight.data
+        weight.copy_(weight.flip(0).clone())
+
+    def swapped(other):
+        first, second = other.transformer.h[:2]
+        first.load_state_dict({**second.state_dict()})
+
+    def buffered(other):
+        other.transformer.register_buffer("shift", torch.ones(1))
+
+    def configured(other):
+        other.config.layer_norm_epsilon = 0.1
+
+    for change in (permuted, swapped, buffered, configured):
+        other = copy.deepcopy(model)
+        change(other)
+        found = sagsae.dump(other, texts(20), ["resid"], tmp_path, **HOW)
+        assert found.path != store.path, change.__name__
+
+
+def test_a_model_under_a_hook_is_refused(model, tmp_path):
+    direction = torch.ones(model.config.hidden_size)
+    for name in ("resid", "mlp_in"):
+        with (
+            sagsae.steer(model, sagsae.default_hookpoints("gpt2", 1)[name], direction),
+            pytest.raises(ValueError, match=r"forward hook is on transformer\.h\.1"),
+        ):
+            sagsae.dump(model, texts(20), ["resid"], tmp_path, **HOW)
+    assert not list(tmp_path.iterdir())
+
+
+def test_rows_of_int8_by_their_name(model, tmp_path):
+    named = sagsae.dump(model, texts(20), ["resid"], tmp_path, dtype="int8", **HOW)
+    assert (named.config.int8, named.config.dtype) == (True, "bfloat16")
+    assert sagsae.dump(model, texts(20), ["resid"], tmp_path, int8=True, **HOW).path == named.path
+
+
+def test_layers_and_hookpoints_as_they_are_given(model, tmp_path):
+    how = {key: value for key, value in HOW.items() if key != "layer"}
+    store = sagsae.dump(model, texts(20), ["resid"], tmp_path, layers=[1, 3], **how)
+    given = sagsae.dump(model, texts(20), "resid", tmp_path, layers=np.array([3, 1]), **how)
+    assert given.path == store.path
+    for number in (3, np.int64(3)):
+        with pytest.raises(ValueError, match=r"give layers=\[3\], or layer=3"):
+            sagsae.dump(model, texts(20), ["resid"], tmp_path, layers=number, **how)
+    with pytest.raises(ValueError, match=r"no hookpoint 'l1\.resd'"):
+        sagsae.dump(model, texts(20), ["resd"], tmp_path, layers=[1], **how)

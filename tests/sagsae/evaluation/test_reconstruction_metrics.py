@@ -132,7 +132,7 @@ def test_unusable_input_is_explained():
     broken.reconstruct = lambda z: torch.full((len(z), D), float("nan"))
     with pytest.raises(ValueError, match="are empty"):
         evaluate_reconstruction(sae, [])
-    with pytest.raises(ValueError, match=r"\(101, 6\); the autoencoder needs \[B, 5\]"):
+    with pytest.raises(ValueError, match=r"\(101, 6\); the autoencoder has d = 5"):
         evaluate_reconstruction(FakeAutoencoder(5, WIDTH, 1.0), [x])
     with pytest.raises(ValueError, match="do not vary"):
         evaluate_reconstruction(sae, [torch.ones(10, D)])

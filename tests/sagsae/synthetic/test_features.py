@@ -119,3 +119,37 @@ def test_a_perfect_dictionary_is_judged_perfect():
     assert found.f1 > 0.99
     assert found.mcc == pytest.approx(1, abs=1e-5)
     assert found.uniqueness == 1
+
+
+@pytest.mark.parametrize("features", [2, 3, 7, 8])
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_few_features_have_opposites(features, share):
+    """Of an odd number one has none."""
+    made = KnownFeatures.make(features, 4, 0, opposites=share)
+    paired = int((made.partner >= 0).sum())
+    assert paired == min(2 * round(share * features / 2), 2 * (features // 2))
+    assert made.block(0, 0, 50).x.isfinite().all()
+    assert made.thresholds.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("features", "share"), [(1, 0.0), (0, 0.0), (10, 2.0), (10, -0.5), (10, float("nan"))]
+)
+def test_what_no_features_can_be_made_of_is_refused(features, share):
+    with pytest.raises(ValueError, match="give 2 or more, and a share from 0 to 1"):
+        KnownFeatures.make(features, 4, 0, opposites=share)
+
+
+@pytest.mark.parametrize("skip", [None, False, True])
+def test_bfloat16_copies_are_judged(skip):
+    """Also transcoders, whose skip belongs to the reconstruction."""
+    truth = KnownFeatures.make(20, 32, 0, rank=0)
+    x = truth.block(0, 0).x
+    data, more = (x, {}) if skip is None else ((x, x), {"skip": skip})
+    sae = sagsae.train(data, "relu", 20, 0.01, batch_size=64, tokens=6400, **more)[0]
+    exact = judged(sae, truth, [truth.block(1, 0)])
+    found = judged(sae.bfloat16(), truth, [truth.block(1, 0)])
+    assert found.shrinkage == pytest.approx(exact.shrinkage, abs=0.02)
+    assert found.mcc == pytest.approx(exact.mcc, abs=0.02)
+    if skip:
+        assert exact.shrinkage == pytest.approx(1, abs=0.1)

@@ -7,6 +7,9 @@ import pytest
 import torch
 
 import sagsae
+from sagsae.activations.rows import rows_of
+from sagsae.api import opened_trainer
+from sagsae.autoencoders.batchtopk import BatchTopK
 from sagsae.autoencoders.dictionary import Dictionary
 from sagsae.autoencoders.gated import Gated
 from sagsae.autoencoders.relu import Relu
@@ -14,7 +17,7 @@ from sagsae.autoencoders.sign_aware import TiedSignAware
 from sagsae.autoencoders.topk import TopK
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
-from sagsae.training.optimiser import fastest_step
+from sagsae.training.optimiser import fastest_step, optimiser
 from sagsae.training.trainer import Trainer
 from tests.sagsae.samples import sparse_rows
 from tests.sagsae.training.test_training import recipe
@@ -115,3 +118,28 @@ def test_who_overrides_nothing_keeps_the_fast_step():
         sae.initialise(torch.zeros(8), 0, how)
         assert isinstance(Trainer(sae, None, how).compute, CpuStep)
     assert not torch.equal(trained(Shut, lam=0.01).W_dec, trained(Gated, lam=0.01).W_dec)
+
+
+@pytest.mark.parametrize("name", ["W_enc", "W_dec", "b_dec", "b_enc"])
+@pytest.mark.parametrize("step", ["fastest", "autograd"])
+def test_a_frozen_parameter_stays_as_it_was(name, step, tmp_path):
+    """On a CPU as by the plain step, which a GPU takes; also of a run that was continued."""
+
+    class Frozen(BatchTopK):
+        def __init__(self, *shape):
+            super().__init__(*shape)
+            self.get_parameter(name).requires_grad_(False)
+
+    rows, by = rows_of(sparse_rows(2560, 0)), recipe(steps=20, k=4, lam=0.0, weight_average=0.9)
+    with opened_trainer(rows, Frozen, 48, by) as trainer:
+        sae = trainer.sae
+        if step == "autograd":
+            trainer.compute = AutogradStep(sae, torch.float32)
+            trainer.optimiser = optimiser(trainer.compute, by)
+        before = {key: value.clone() for key, value in sae.params.items()}
+        trainer.run(tmp_path / "c", 0)
+    same = {key for key, value in sae.params.items() if torch.equal(value, before[key])}
+    assert same == {name}
+    with opened_trainer(rows, Frozen, 48, by) as again:
+        again.run(tmp_path / "c")
+    assert torch.equal(again.sae.params[name], before[name])

@@ -224,3 +224,14 @@ def test_what_is_no_pair_is_named():
         sagsae.train(x, "relu", H, 0.1, batch_size=B, skip=True, tokens=B)
     with pytest.raises(ValueError, match="give pairs"):
         sagsae.train(x, "relu", H, 0.1, target="mlp_added")
+
+
+def test_a_list_of_two_tensors_is_two_batches_and_a_tuple_a_pair():
+    x, y = (value.float() for value in pairs(D))
+    run = {"batch_size": B, "device": "cpu", "tokens": 2 * B}
+    of_list, _ = sagsae.train([x, x], "relu", H, 0.1, **run)
+    of_whole, _ = sagsae.train(iter([torch.cat([x, x])]), "relu", H, 0.1, **run)
+    assert (of_list.target, of_list.d) == (None, D)
+    assert torch.equal(of_list.W_dec, of_whole.W_dec)
+    of_pair, _ = sagsae.train((x, y), "relu", H, 0.1, **run)
+    assert of_pair.target is not None
