@@ -7,7 +7,7 @@ CUDA ?= .venv-cuda
 CUDA_PYTHON ?= python3.13 python3.12 $(PYTHON)
 CORES ?= all
 GPUS ?=
-FROM ?= results/reference/local
+FROM ?= results/reference/local-reference
 TO ?= results/rebuilt
 BIN := $(VENV)/bin
 # Three processes, also on two cores: a third of the time of fault tests is waiting.
@@ -82,9 +82,9 @@ bench: $(VENV)/.ready-dev $(PEERS)/.ready ## every benchmark, with other librari
 	$(BIN)/python -m benchmarks.threads
 	$(BIN)/python -m benchmarks.tracking
 
-reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it to results/reference/local
+reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it to results/reference/local-reference
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml
-	$(BIN)/python -m pipeline publish --configfile workflow/configs/reference.yaml --out results/reference/local
+	$(BIN)/python -m pipeline publish --configfile workflow/configs/reference.yaml --out results/reference/local-reference
 
 rebuild: $(VENV)/.ready ## make tables, figures, claims and report of FROM again, in TO, from its measures alone
 	$(BIN)/snakemake --snakefile workflow/analysis.smk --cores $(CORES) --config measures=$(FROM)/measures out=$(TO)

@@ -11,7 +11,7 @@ from pathlib import Path
 import sagsae
 
 SOURCE = Path(sagsae.__file__)
-REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "local"
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "local-reference"
 HEAVY = ("torch", "numpy", "pandas", "transformers", "zarr", "numba", "dask")
 OBSERVE = """
 import json, os, signal, sys, threading, warnings, logging

@@ -11,7 +11,7 @@ import pytest
 
 import sagsae
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "local"
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "local-reference"
 
 
 def metrics(**changes: object) -> dict:

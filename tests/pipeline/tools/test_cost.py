@@ -109,7 +109,7 @@ def test_every_attempt_asks_for_more(paper):
 def test_memory_covers_every_cell_of_the_reference_study():
     """What training took there, beside what is asked for: enough, and not out of all proportion."""
     asked = Requests(Study.load(CONFIGS / "reference.yaml"), "cpu-core").of("cell")["mem_mb"]
-    published = Measures(ROOT / "results" / "reference" / "local" / "measures")
+    published = Measures(ROOT / "results" / "reference" / "local-reference" / "measures")
     for cell, metrics in published.metrics().items():
         took = metrics.training.peak_memory_mb
         assert took < asked(wildcards(cell), attempt=1) < 8 * took, cell.path

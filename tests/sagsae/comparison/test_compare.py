@@ -9,7 +9,7 @@ import pytest
 
 import sagsae
 
-REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "local"
+REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "local-reference"
 PLACE = "model == 'smollm2-135m' and hookpoint == 'attn'"
 
 
