@@ -37,6 +37,7 @@ wildcard_constraints:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/configuration.smk"
 include: "workflow/rules/assets.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/cells.smk"
@@ -51,7 +52,10 @@ include: "workflow/rules/verify.smk"
 rule all:
     default_target: True
     input:
+        study.records,
         [study.metrics(cell) for cell in study.cells],
+        [study.look_file(kind, look) for kind in LOOKS for look in study.looks[kind]],
+        [f"{MEASURES}/{name}" for name in KNOWN.files],
         rules.tables.input,
         rules.figures.input,
         rules.synthetic.input if study.config.synthetic.with_study else [],

@@ -8,8 +8,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 RULES = [ROOT / "Snakefile", ROOT / "workflow" / "Snakefile", *ROOT.glob("*/rules/*.smk")]
 DOCUMENTED = {"workflow.basedir", "workflow.cores"}
-PUBLIC = {"workflow.configfiles"}
-"""Not in the manual, which has no other way to learn which files were given."""
+PUBLIC = {"workflow.configfiles", "workflow.dag_settings"}
+"""Not in the manual, which has no other way to learn which files were given, and whether the
+command line forces jobs."""
 IMPORTED = {"utils.min_version", "io.ancient"}
 """What is imported of Snakemake: by the Snakefile, and by functions that give inputs."""
 

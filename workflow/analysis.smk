@@ -1,5 +1,5 @@
 # Tables, figures, claims and the report of a study from its measures alone: no model, no store and no weights.
-# snakemake --snakefile workflow/analysis.smk --cores 2 --config measures=results/reference/local/measures out=DIR
+# snakemake --snakefile workflow/analysis.smk --cores 2 --config measures=results/reference/local-reference/measures out=DIR
 import sys
 from pathlib import Path
 
@@ -18,6 +18,10 @@ SCOPE = Scope.read(Path(MEASURES, "study.json"))
 FORMATS = Formats(figures=config.get("figures", []), tables=config.get("tables", []))
 
 
+MARKER = f"{OUT}/.configuration"
+
+
+include: "rules/configuration.smk"
 include: "rules/analysis.smk"
 
 

@@ -87,32 +87,25 @@ def read_sums(path: Path) -> tuple[str, dict[str, str]]:
 
 
 def changed_tables(root: Path, scope: Scope) -> list[str]:
-    """What is wrong with the tables of a study, a line for each job that made some."""
+    """What is wrong with the tables of a finished study, a line for each job that makes some."""
     return [
-        f"{(root / source.sums).parent}: tables of {source.kind} were edited, or follow from other "
-        "code or another configuration: run snakemake to make them again"
-        for source in _outdated(root, scope)
+        f"{(root / source.sums).parent}: tables of {source.kind} are missing, were edited, or "
+        "follow from other code or another configuration: run snakemake to make them again"
+        for source in sources()
+        if source.when(scope) and not current_tables(root, source, scope)
     ]
 
 
-def drop_outdated(root: Path, scope: Scope) -> None:
-    """Remove the digests of tables that were edited, or that follow from something else, so that
-    Snakemake plans their jobs. The tables stay until these run."""
-    for source in _outdated(root, scope):
-        (root / source.sums).unlink()
-
-
-def _outdated(root: Path, scope: Scope) -> Iterator[Source]:
-    """From what tables were made that are not there, were changed, or do not follow from this code
-    and study."""
-    for source in sources():
-        path = root / source.sums
-        if path.exists():
-            made, sums = read_sums(path)
-            files = [path.with_name(name) for name in sums]
-            now = {file.name: sha256_of(file) for file in files if file.exists()}
-            if made != made_of(scope, source) or now != sums:
-                yield source
+def current_tables(root: Path, source: Source, scope: Scope) -> bool:
+    """Whether the tables of one job are there as the job wrote them, and follow from this code and
+    this study."""
+    path = root / source.sums
+    if not path.exists():
+        return False
+    made, sums = read_sums(path)
+    files = [path.with_name(name) for name in sums]
+    now = {file.name: sha256_of(file) for file in files if file.exists()}
+    return made == made_of(scope, source) and now == sums
 
 
 @cache

@@ -19,7 +19,7 @@ from pipeline.data.wheels import AssetError
 from pipeline.jobs.cache import DIGESTS, MODELS, TEXTS, Entry, entry_folder, write_record
 from pipeline.jobs.json_files import digest, expect_fields, json_argument, read_json, write_json
 from pipeline.jobs.progress import say
-from pipeline.study.sources import content_of, terms_of
+from pipeline.study.sources import FileDigests, content_of, terms_of
 from pipeline.study.specs import AssetSpec, TextSpec
 
 
@@ -123,7 +123,7 @@ def main(
         if not _is_whole(made_file, source):
             if terms := terms_of(given):
                 say(f"terms of what is downloaded now: {terms}")
-            if content_of(given, cache / DIGESTS) != getattr(spec, field):
+            if content_of(given, FileDigests(cache / DIGESTS)) != getattr(spec, field):
                 raise AssetError(f"{out}: local files changed after the plan: run snakemake again")
             make(spec, source, made_file)
         made = read_json(made_file)

@@ -34,6 +34,8 @@ class LookSpec(Spec):
     model: str
     reads: ClassVar[tuple[str, ...]]
     """What the job reads of the model, besides its cells: names of ``pipeline.study.inputs``."""
+    cells_made_for: str = ""
+    """Digest of what the cells have been trained and measured by."""
 
     @property
     @abstractmethod
@@ -176,7 +178,7 @@ class Upstream:
 
     # Model -> digest of the DumpSpec of its held-out store.
     stores: Mapping[str, str]
-    # Model -> digest of its BaselineSpec.
+    # Model -> digest of what its losses depend on.
     losses: Mapping[str, str]
     # Model -> arithmetic of its forward passes.
     dtypes: Mapping[str, str]

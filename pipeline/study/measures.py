@@ -105,10 +105,23 @@ class Measures:
     def check(self) -> None:
         """Read them all."""
         for name in self.files:
-            if name == outputs.CURVES:
-                self.curves()
-            elif name != outputs.SCOPE:
-                list(self._records(Path(name).stem))
+            if name != outputs.SCOPE:
+                self.check_file(name)
+
+    def check_file(self, name: str) -> None:
+        """Read one file of measures."""
+        if name == outputs.CURVES:
+            self.curves()
+        else:
+            list(self._records(Path(name).stem))
+
+    def is_current(self, name: str) -> bool:
+        """Whether a file is there, is sound, and is of the study."""
+        try:
+            self.check_file(name)
+        except (MetricsError, OSError, pa.ArrowException):
+            return False
+        return (self.folder / name).exists()
 
     def _trained(self, name: str) -> dict[str, str]:
         return {"train": self.scope.jobs("cells")[name]["train"]}

@@ -183,7 +183,8 @@ ModelSource = Annotated[
 ]
 
 
-TextSource = Annotated[WheelText | HubText | TextFiles | RandomText, Field(discriminator="kind")]
+_Text = WheelText | HubText | TextFiles | RandomText
+TextSource = Annotated[_Text, Field(discriminator="kind")]
 
 
 def _regular_expression(value: str) -> str:
@@ -232,9 +233,7 @@ class MixedText(Section):
     """Of the choice of documents under a cap."""
 
 
-AnyText = Annotated[
-    WheelText | HubText | TextFiles | RandomText | MixedText, Field(discriminator="kind")
-]
+AnyText = Annotated[_Text | MixedText, Field(discriminator="kind")]
 
 
 def source_faults(
@@ -275,7 +274,38 @@ MODEL_FILES = (
 Source = TypeVar("Source", bound=BaseModel)
 
 
-def content_of(source: Source, memory: Path) -> Source:
+class FileDigests:
+    """sha256 of the user's own files. That of a large file is kept by its size and date, so that
+    not every plan reads the file.
+
+    Args:
+        folder: Where they are kept.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._new = folder, dict[Path, str]()
+
+    def of(self, file: Path) -> str:
+        """The digest of a file; empty if the file is not there. Nothing is written."""
+        if not file.is_file():
+            return ""
+        state = file.stat()
+        if state.st_size < LARGE_FILE:
+            return sha256_of(file)
+        kept = self._folder / digest([str(file.absolute()), state.st_size, state.st_mtime_ns])
+        if kept.exists():
+            return kept.read_text()
+        if kept not in self._new:
+            self._new[kept] = sha256_of(file)
+        return self._new[kept]
+
+    def keep(self) -> None:
+        """Write the digests that were worked out for the first time."""
+        for kept, sha256 in self._new.items():
+            write_atomic(kept, sha256.encode())
+
+
+def content_of(source: Source, digests: FileDigests) -> Source:
     """A source as specifications have it: terms of use and where a file lies change no number.
 
     The files of a text and the folder of a model become the digest of what they hold. What is not
@@ -283,24 +313,28 @@ def content_of(source: Source, memory: Path) -> Source:
 
     Args:
         source: Of a text or of a model.
-        memory: Folder where digests of large files are kept.
+        digests: Gives those of files.
     """
     changed: dict[str, Any] = {}
     match source:
         case MixedText():
             changed["sources"] = [
-                part.model_copy(update={"source": content_of(part.source, memory)})
+                part.model_copy(update={"source": content_of(part.source, digests)})
                 for part in source.sources
             ]
         case TextFiles():
             files = text_files(source.paths)
-            changed["paths"] = [digest([[p.suffix, file_digest(p, memory)] for p in files])]
+            changed["paths"] = [digest([[p.suffix, digests.of(p)] for p in files])]
         case LocalModel():
             folder = Path(source.path)
             files = sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)})
-            changed["path"] = digest([[file.name, file_digest(file, memory)] for file in files])
+            changed["path"] = digest([[file.name, digests.of(file)] for file in files])
         case WheelFile():
             changed["terms"] = ""
+        case HubModel() | HubText() | RandomModel() | RandomText() | FeatureRows():
+            pass  # its fields say all
+        case _:
+            raise TypeError(f"{type(source).__name__}: say in content_of what decides its content")
     return source.model_copy(update=changed)
 
 
@@ -320,20 +354,6 @@ def text_files(paths: Iterable[str]) -> list[Path]:
             matching = [Path(name) for name in glob(path, recursive=True)]
         files += sorted(matching) or [Path(path)]
     return files
-
-
-def file_digest(file: Path, memory: Path) -> str:
-    """sha256 of a file; empty if it is not there. That of a large one is kept, by its size and
-    time, so that not every plan reads it."""
-    if not file.is_file():
-        return ""
-    state = file.stat()
-    if state.st_size < LARGE_FILE:
-        return sha256_of(file)
-    known = memory / digest([str(file.absolute()), state.st_size, state.st_mtime_ns])
-    if not known.exists():
-        write_atomic(known, sha256_of(file).encode())
-    return known.read_text()
 
 
 def terms_of(source: BaseModel) -> str:

@@ -103,6 +103,8 @@ class TrainSpec(Spec):
     training: Training
     source: ForeignSource | None = ABSENT
     """Where the weights come from, if they were trained elsewhere."""
+    files: list[str] = Field(default_factory=list, exclude_if=not_)
+    """sha256 of each of its files, if they are on this machine."""
 
     @property
     def recipe(self) -> Recipe:
@@ -125,7 +127,9 @@ class EvaluateSpec(Spec):
 
     revision: int = 3
     baselines: str
-    """Digest of the BaselineSpec; empty where there is no language model."""
+    """Digest of the BaselineSpec, which names both stores; empty without a language model."""
+    store: str = Field(default="", exclude_if=not_)
+    """Digest of the held-out store's DumpSpec where there is no language model."""
     evaluation: Evaluation
 
 

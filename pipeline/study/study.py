@@ -20,15 +20,16 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.checks import check_known, cross_faults
 from pipeline.study.grid import ForeignSource, cells_of, is_foreign
-from pipeline.study.looks import Upstream
+from pipeline.study.looks import LookSpec, Upstream
 from pipeline.study.made_for import made_from
 from pipeline.study.models import Model, place_names
 from pipeline.study.outputs import SPLITS, Outputs, Split
+from pipeline.study.places import Place
 from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.run_settings import RunSettings, run_part
 from pipeline.study.scope import Scope, drawn_cells
 from pipeline.study.sections import CellNameError, ConfigError
-from pipeline.study.sources import AnyText, ModelSource, content_of
+from pipeline.study.sources import AnyText, FileDigests, ModelSource, content_of
 from pipeline.study.specs import (
     AssetSpec,
     BaselineSpec,
@@ -52,6 +53,8 @@ class Study(Outputs):
         self.models = {model.name: model for model in config.models}
         # by recipe and variant
         self._trained = cache(partial(training_of, config.training, config.recipes))
+        self.cell_made_for = cache(self._cell_made_for)
+        self.losses_at = cache(self._losses_at)
         super().__init__(PurePosixPath(run.results) / config.study)
         sources = {
             cell: entry.source
@@ -114,21 +117,50 @@ class Study(Outputs):
             for name, model in self.models.items()
         }
 
+    def _losses_at(self, model: str, place: Place | None = None) -> str:
+        """Digest of what the losses depend on that a job reads: not of other places at which
+        transcoders are trained. Empty of known features.
+
+        Args:
+            model: Name of the model.
+            place: What a transcoder reads and predicts, whose linear map is needed, too.
+        """
+        if self.models[model].drawn:
+            return ""
+        spec, crossings = self.baseline_spec(model), [place.name] if place and place.target else []
+        stored = self.models[model].arrays(self.config.hookpoints)
+        return digest(spec.model_copy(update={"hookpoints": stored, "crossings": crossings}))
+
+    @property
+    def records(self) -> list[str]:
+        """The records of all that the study has in its cache."""
+        read = self.language_models
+        records = [self.asset(model) for model in read] + [self.documents] * bool(read)
+        for model, split in product(read, SPLITS):
+            if split == "heldout" or not self.models[model].like:
+                records.append(self.tokens(model, split))
+        records += [self.manifest(*store) for store in product(self.models, SPLITS)]
+        return records + [self.baselines(model) for model in read]
+
     @property
     def language_models(self) -> list[str]:
         """Names of the models that read text, and of those that are like one."""
         return [name for name, model in self.models.items() if not model.drawn]
 
     @cached_property
+    def digests(self) -> FileDigests:
+        """Of files on this machine that the study reads."""
+        return FileDigests(Path(self.cache, DIGESTS))
+
+    @cached_property
     def sources(self) -> dict[str, ModelSource]:
         """Source of each model, as specifications have it."""
-        memory = Path(self.cache, DIGESTS)
-        return {name: content_of(model.source, memory) for name, model in self.models.items()}
+        return {name: content_of(m.source, self.digests) for name, m in self.models.items()}
 
     @cached_property
     def text(self) -> AnyText:
         """The text, as specifications have it."""
-        return content_of(self.config.text.whole, Path(self.cache, DIGESTS))
+        return content_of(self.config.text.whole, self.digests)
 
     # What a stage depends on. A field takes of a larger section what its own type has.
     def asset_spec(self, model: str) -> AssetSpec:
@@ -187,6 +219,7 @@ class Study(Outputs):
             store=self.stores[cell.model, "train"],
             training=self.training(cell),
             source=self.source_of(cell),
+            files=self._foreign_files(cell),
         )
 
     def source_of(self, cell: Cell) -> ForeignSource | None:
@@ -202,9 +235,18 @@ class Study(Outputs):
             )
         return self.foreign.get(cell)
 
+    def _foreign_files(self, cell: Cell) -> list[str]:
+        """Digests of the files on this machine that hold a cell of another library."""
+        source = self.source_of(cell)
+        return [self.digests.of(Path(file)) for file in source.local_files] if source else []
+
     def evaluate_spec(self, cell: Cell) -> EvaluateSpec:
-        baselines = self.losses[cell.model]
-        return EvaluateSpec(baselines=baselines, evaluation=self.config.evaluation)
+        drawn = self.models[cell.model].drawn
+        return EvaluateSpec(
+            baselines=self.losses_at(cell.model, cell.place),
+            store=self.stores[cell.model, "heldout"] if drawn else "",
+            evaluation=self.config.evaluation,
+        )
 
     @cached_property
     def compared(self) -> Scope:
@@ -251,12 +293,21 @@ class Study(Outputs):
         """Section -> the specification of each of its jobs that look into cells, by name."""
         stores = {model: self.stores[model, "heldout"] for model in self.models}
         dtypes = {name: model.dtype for name, model in self.models.items()}
-        upstream = Upstream(stores, self.losses, dtypes)
+        losses = {model: self.losses_at(model) for model in self.models}
+        upstream = Upstream(stores, losses, dtypes)
         sections = {kind: getattr(self.config, kind) for kind in LOOKS}
         return {
-            kind: section.specs(self.compared, upstream) if section else {}
+            kind: {
+                name: spec.model_copy(update={"cells_made_for": self._cells_made_for(spec)})
+                for name, spec in (
+                    section.specs(self.compared, upstream) if section else {}
+                ).items()
+            }
             for kind, section in sections.items()
         }
+
+    def _cells_made_for(self, spec: LookSpec) -> str:
+        return digest([self.cell_made_for(cell) for cell in spec.metrics_of])
 
     def look_spec(self, kind: str, look: str) -> Any:
         """The specification of a job that looks into cells; raises CellNameError that lists those
@@ -278,7 +329,7 @@ class Study(Outputs):
         place = {"place": source.path} if source.kind == "path" else {}
         return made_from(self.asset_spec(model)) | place
 
-    def cell_made_for(self, cell: Cell) -> dict[str, str]:
+    def _cell_made_for(self, cell: Cell) -> dict[str, str]:
         """What the metrics of a cell carry."""
         specs = {"train": self.train_spec(cell), "evaluate": self.evaluate_spec(cell)}
         return {name: digest(spec) for name, spec in specs.items()}

@@ -63,6 +63,7 @@ def preview(study: Study, cores: int) -> Path | None:
             gather(there, root, measures / outputs.MEASURED.format(kind=kind))
     gather(there, root, measures / outputs.CURVES)
     command = ["snakemake", f"--snakefile={ANALYSIS}", f"--cores={cores}", "--quiet", "all"]
+    command += ["--rerun-triggers", "mtime", "params"]  # profiles/default may be elsewhere
     config = ["--config", f"measures={measures}", f"out={out}"]
     done = subprocess.run([sys.executable, "-m", *command, *config], check=False)
     return None if done.returncode else out / outputs.REPORT

@@ -1,6 +1,6 @@
 """Keep of a finished study what can be committed: its measures, and what follows from them.
 
-    python -m pipeline publish --configfile FILE.yaml --out results/reference/local
+    python -m pipeline publish --configfile FILE.yaml --out results/reference/local-reference
 
 The folder gets the measures, the tables as CSV, the claims page, the figures named, the resolved
 configuration and a README. `workflow/analysis.smk` makes everything else again.

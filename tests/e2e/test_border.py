@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.jobs.json_files import sha256_of
 from tests.helpers.workflow import ROOT, Finished, Workflow, workflow_of
 
 SMOKE = ROOT / "workflow/configs/smoke.yaml"
@@ -62,16 +63,64 @@ def test_an_edited_measure_is_refused_and_an_edited_table_is_made_again(copied):
     whole = table.read_text()
     table.write_text(whole.replace("0.", "7.", 1))
     said = tool(copied, "verify").stdout
-    assert "tables of cells were edited" in said
+    assert "tables of cells are missing, were edited" in said
     assert copied.planned()["cells_tables"] == 1
     done = copied.run()
     assert done.returncode == 0, done.stdout
     assert table.read_text() == whole
     measures = copied.folder / STUDY / "measures/cells.jsonl"
-    measures.write_text(measures.read_text().replace('"r2": 0.', '"r2": 0.9', 1))
+    whole = measures.read_text()
+    measures.write_text(whole.replace('"r2": 0.', '"r2": 0.9', 1))
+    assert "content does not match its own content_sha256" in tool(copied, "verify").stdout
     done = copied.run()
+    assert done.returncode == 0, done.stdout
+    assert measures.read_text() == whole, "a damaged measure is made again"
+
+
+def test_a_run_that_the_next_run_would_repeat_is_refused(copied):
+    (copied.folder / CELL / "metrics.json").unlink()
+    done = copied.run("--dry-run", "--workflow-profile", "none")
     assert done.returncode == 1
-    assert "content does not match its own content_sha256: edited or damaged" in done.stdout
+    assert "add --rerun-triggers mtime params" in done.stdout
+
+
+def test_no_plan_changes_the_disk(copied):
+    """Of the same configuration, of another one, and of a study with an edited table."""
+    table = copied.folder / STUDY / "tables/points.csv"
+    table.write_text(table.read_text().replace("0.", "7.", 1))
+    before = state(copied.folder / "results")
+    assert copied.changed(training={"learning_rate": 0.0014}).planned()["cell"] == 29
+    assert copied.planned()["cells_tables"] == 1
+    assert state(copied.folder / "results") == before
+    for command in (["verify"], ["publish", "--out", "published"]):
+        refused = tool(copied, *command)
+        assert refused.returncode == 1
+        assert "tables of cells are missing, were edited" in refused.stdout
+
+
+def state(folder: Path) -> dict[str, tuple[int, str]]:
+    """Date and content of every file."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(file): (file.stat().st_mtime_ns, sha256_of(file)) for file in files}
+
+
+@pytest.mark.parametrize(
+    ("lost", "makes"),
+    [
+        ("assets/tiny-smollm3/asset.json", "asset"),
+        ("manifests/tiny-smollm3-train.json", "dump"),
+        ("baselines/tiny-smollm3.json", "baselines"),
+        ("dial/tiny-smollm3/attn/seed0.json", "dial_run"),
+        ("measures/study.json", "scope"),
+        ("measures/dial.jsonl", "measures"),
+        ("tables/cells.sha256", "cells_tables"),
+    ],
+)
+def test_what_is_lost_is_made_again_and_no_cell_with_it(copied, lost, makes):
+    (copied.folder / STUDY / lost).unlink()
+    planned = copied.planned()
+    assert planned[makes] == 1
+    assert "cell" not in planned
 
 
 def test_a_note_makes_the_report_and_no_figure(copied):

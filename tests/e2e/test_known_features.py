@@ -40,3 +40,8 @@ def test_a_truth_reaches_tables_figures_and_report(tmp_path):
     assert (tmp_path / study.figure("figure_sign_rates")).stat().st_size > 5_000
     assert "F1" in (tmp_path / study.report).read_text()
     assert workflow.planned("all") == {}
+    other = workflow.changed(dump={"heldout_rows": 2 * config["dump"]["heldout_rows"]})
+    held_out = f"results/{study.config.study}/manifests/{study.config.models[0].name}-heldout.json"
+    done = other.run(held_out)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert other.planned("all")["cell"] == len(study.cells), "measured on another store"

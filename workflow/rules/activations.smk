@@ -1,8 +1,6 @@
 # One pass of each language model over each split, or rows that are drawn; then the model's own
 # losses, once.
 
-from pipeline.study.inputs import read_by_baselines, read_by_dump
-
 MANIFEST = at("manifests/{model}-{split}.json")
 BASELINES = at("baselines/{model}.json")
 # Models whose rows are drawn, and whom they are like.
@@ -13,7 +11,7 @@ DRAWN = [name for name, model in study.models.items() if model.drawn]
 
 rule dump:
     input:
-        unpack(lambda wildcards: read_by_dump(study, **wildcards)),
+        unpack(lambda wildcards: inputs.dump(**wildcards)),
     output:
         MANIFEST,
     log:
@@ -41,7 +39,7 @@ rule dump:
 
 rule gaussian_rows:
     input:
-        unpack(lambda wildcards: read_by_dump(study, **wildcards)),
+        unpack(lambda wildcards: inputs.dump(**wildcards)),
     output:
         MANIFEST,
     log:
@@ -62,7 +60,7 @@ rule gaussian_rows:
 
 rule feature_rows:
     input:
-        unpack(lambda wildcards: read_by_dump(study, **wildcards)),
+        unpack(lambda wildcards: inputs.dump(**wildcards)),
     output:
         MANIFEST,
     log:
@@ -85,7 +83,7 @@ ruleorder: feature_rows > gaussian_rows > dump
 
 rule baselines:
     input:
-        unpack(lambda wildcards: read_by_baselines(study, **wildcards)),
+        unpack(lambda wildcards: inputs.baselines(**wildcards)),
     output:
         BASELINES,
     log:

@@ -1,7 +1,7 @@
 # Measures -> tables, figures, claims and the report. Both workflows include this file. It reads MEASURES, the folder
 # of measures, and writes below OUT. SCOPE says what the study is; FORMATS and PAGE are given, too. Which tables and
 # figures there are is declared beside the functions that make them, see pipeline/analysis/table.py and figure.py.
-from pipeline.analysis.csv_files import drop_outdated, made_of
+from pipeline.analysis.csv_files import current_tables, made_of
 from pipeline.analysis.figure import (
     all_figures,
     drawn_from,
@@ -13,6 +13,7 @@ from pipeline.analysis.figure import (
     title_and_caption,
 )
 from pipeline.analysis.table import files_made_from, sources, tables_of
+from pipeline.study.inputs import unless_current
 
 # After a change of the analysis, or of the study, all is made again, in seconds; nothing trains.
 CODE = made_of(SCOPE)
@@ -24,7 +25,6 @@ PAGES = [
 made_by = lambda source: [f"{OUT}/{path}" for path in files_made_from(source, SCOPE)]
 figure_files = lambda names: [f"{OUT}/figures/{name}{end}" for name in names for end in ENDS]
 labels_of = lambda figure: dict(zip(("figure", "how to read it"), title_and_caption(figure)))
-drop_outdated(Path(OUT), SCOPE)  # what is missing is made again
 
 
 wildcard_constraints:
@@ -68,6 +68,11 @@ for source in sources():
             [f"{MEASURES}/{name}" for name in source.measures],
             [f"{OUT}/{path}" for path in source.reads(SCOPE)],
             source.files(SCOPE),
+            unpack(
+                lambda wildcards, source=source: unless_current(
+                    current_tables(Path(OUT), source, SCOPE), MARKER
+                )
+            ),
         output:
             [
                 (

@@ -1,8 +1,5 @@
 # Models and text: fetched, checked against their digests, made ready once.
 
-from pipeline.study.inputs import read_by_none, read_by_tokens
-from pipeline.study.made_for import made_from
-
 ASSET = at("assets/{model}/asset.json")
 DOCUMENTS = at("assets/text/documents.json")
 TOKENS = at("tokens/{model}-{split}.json")
@@ -10,11 +7,7 @@ TOKENS = at("tokens/{model}-{split}.json")
 
 rule asset:
     input:
-        unpack(
-            lambda wildcards: read_by_none(
-                ASSET.format(**wildcards), study.asset_made_for(**wildcards)
-            )
-        ),
+        unpack(lambda wildcards: inputs.asset(wildcards.model)),
     output:
         ASSET,
     log:
@@ -31,7 +24,7 @@ rule asset:
 
 rule documents:
     input:
-        unpack(lambda wildcards: read_by_none(DOCUMENTS, made_from(study.text_spec()))),
+        unpack(lambda wildcards: inputs.documents()),
     output:
         DOCUMENTS,
     log:
@@ -48,7 +41,7 @@ rule documents:
 
 rule tokens:
     input:
-        unpack(lambda wildcards: read_by_tokens(study, **wildcards)),
+        unpack(lambda wildcards: inputs.tokens(**wildcards)),
     output:
         TOKENS,
     log:

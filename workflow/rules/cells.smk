@@ -1,7 +1,5 @@
 # One autoencoder per cell, on the grid or asked for by name.
 
-from pipeline.study.inputs import read_by_cell
-
 
 rule nothing:
     localrule: True
@@ -13,7 +11,7 @@ asked_cell = lambda wildcards: study.cell_named(NAME.format(**wildcards))
 
 rule cell:
     input:
-        unpack(lambda wildcards: read_by_cell(study, asked_cell(wildcards))),
+        unpack(lambda wildcards: inputs.cell(asked_cell(wildcards))),
     output:
         metrics=at("cells", NAME, "metrics.json"),
         weights=at("cells", NAME, "sae.safetensors"),

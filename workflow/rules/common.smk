@@ -1,5 +1,6 @@
 # What all rules share, and what a study has to be asked for; the error says what to add where it has nothing.
 
+from pipeline.study.inputs import Inputs
 from pipeline.study.sections import CellNameError
 
 
@@ -15,6 +16,14 @@ def setting(value):
     return lambda wildcards, input: value
 
 
+def is_forced():
+    """Whether the command line forces jobs to run; known when all rules are read."""
+    given = workflow.dag_settings
+    return bool(given.forcetargets or given.forceall or given.forcerun)
+
+
+MARKER = at(".configuration")
+inputs = Inputs(study, MARKER, is_forced)
 DEVICE = {
     "device": setting(study.run.device),
     "jobs_per_gpu": setting(study.run.jobs_per_gpu),

@@ -2,7 +2,6 @@
 # configuration, which says what its jobs read and make.
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.inputs import read_by_look
 from pipeline.study.study_config import LOOKS
 
 for kind in LOOKS:
@@ -11,7 +10,7 @@ for kind in LOOKS:
         name:
             f"{kind}_run"
         input:
-            unpack(lambda wildcards, kind=kind: read_by_look(study, kind, wildcards.look)),
+            unpack(lambda wildcards, kind=kind: inputs.look(kind, wildcards.look)),
         output:
             study.look_file(kind),
         log:
@@ -33,7 +32,7 @@ for kind in LOOKS:
             files=lambda wildcards, input: [
                 word
                 for name, files in input.items()
-                if name not in ("metrics", "weights")
+                if name not in ("metrics", "weights", "configuration")
                 for word in (
                     f"--{name.replace('_', '-')}",
                     *([files] if isinstance(files, str) else files),

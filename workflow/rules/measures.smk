@@ -1,6 +1,6 @@
 # What the jobs of a study leave, as a few files: all that the analysis reads.
 
-from pipeline.study.inputs import read_by_none
+from pipeline.study.measures import Measures
 from pipeline.study.outputs import CURVE
 from pipeline.study.study_config import LOOKS
 
@@ -9,6 +9,7 @@ SCOPE, FORMATS = study.scope, study.run.formats
 # Written when a run begins. As an ancient input it would hide from Snakemake that a measure changed.
 SCOPE_FILE = study.shared_specs["scope"]
 PAGE = ["browser/index.html"] if study.config.browser else []
+KNOWN = Measures(MEASURES, SCOPE)
 
 
 MEASURED = {
@@ -23,9 +24,7 @@ MEASURED = {
 
 rule scope:
     input:
-        unpack(
-            lambda wildcards: read_by_none(f"{MEASURES}/study.json", SCOPE.model_dump(mode="json"))
-        ),
+        unpack(lambda wildcards: inputs.scope()),
     output:
         f"{MEASURES}/study.json",
     log:
@@ -39,7 +38,11 @@ rule scope:
 
 rule measures:
     input:
-        lambda wildcards: MEASURED[wildcards.measures](wildcards),
+        unpack(
+            lambda wildcards: inputs.measures(
+                wildcards.measures, MEASURED[wildcards.measures](wildcards)
+            )
+        ),
     output:
         f"{MEASURES}/{{measures}}",
     log:

@@ -1,7 +1,5 @@
 # Protocols on data whose features are known. No language model.
 
-from pipeline.study.inputs import read_by_none
-from pipeline.study.made_for import made_from
 from pipeline.study.synthetic import PROTOCOLS
 
 synthetic_spec = lambda wildcards: study.synthetic_spec(wildcards.protocol, int(wildcards.seed))
@@ -9,11 +7,7 @@ synthetic_spec = lambda wildcards: study.synthetic_spec(wildcards.protocol, int(
 
 rule synthetic_run:
     input:
-        unpack(
-            lambda wildcards: read_by_none(
-                study.synthetic_run(**wildcards), made_from(synthetic_spec(wildcards))
-            )
-        ),
+        unpack(lambda wildcards: inputs.synthetic(wildcards.protocol, int(wildcards.seed))),
     output:
         study.synthetic_run(),
     log:

@@ -11,7 +11,7 @@ from pipeline.data.documents import open_documents
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
-from pipeline.study.sources import MixedText, content_of
+from pipeline.study.sources import FileDigests, MixedText, content_of
 from pipeline.study.specs import TextSpec
 from tests.helpers.assets import made_text, nothing_finished, text_spec, wheel_source
 
@@ -142,7 +142,7 @@ def test_a_changed_file_of_a_source_is_another_text_in_the_cache(tmp_path):
     cache, out = tmp_path / "cache", tmp_path / "documents.json"
     for text in ("before", "after", "before"):
         source = mixed(lines(tmp_path, "a", [text]), lines(tmp_path, "b", ["other"])).text
-        spec = TextSpec(text=content_of(source, cache))
+        spec = TextSpec(text=content_of(source, FileDigests(cache)))
         assets.main(spec, source.model_dump(), cache, out)
         record = read_json(out)
         found = open_documents(record, entry_folder(out, record))

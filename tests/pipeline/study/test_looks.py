@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
-from pipeline.study.inputs import read_by_look
+from pipeline.study.inputs import Inputs
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.sections import ConfigError
 from pipeline.study.signs import one_sided_forms
@@ -60,6 +60,21 @@ class TestDial:
         cell = asked.cells[0]
         assert asked.evaluate_spec(cell) == without.evaluate_spec(cell)
         assert asked.compared == without.compared
+
+    @pytest.mark.parametrize("kind", ["dial", "probe", "signs", "browser"])
+    def test_it_depends_on_what_its_cells_are_trained_by(self, kind):
+        """And on nothing that another cell is trained by."""
+        extra = {"variant": "gated", "width": 9, "lambdas": [0.5], "models": ["large"]}
+        raw = configuration(results="results")
+        others = raw | {"grid": [*raw["grid"], extra]}
+        faster = raw | {"training": raw["training"] | {"learning_rate": 0.0014}}
+        first, other, fast = (
+            {name: digest(spec) for name, spec in Study.from_dict(x).looks[kind].items()}
+            for x in (given | {kind: {"models": ["small"]}} for given in (raw, others, faster))
+        )
+        assert first == other
+        assert first.keys() == fast.keys()
+        assert not {*first.values()} & {*fast.values()}
 
     def test_a_seed_that_one_side_lacks_is_replaced_by_its_lowest(self):
         asked = study(
@@ -176,7 +191,9 @@ class TestBrowser:
             browser={"models": ["small"], "hookpoints": ["resid"]}, dial={"hookpoints": ["resid"]}
         )
         look = "small/resid/gated/w256_seed0"
-        read, spec = read_by_look(asked, "browser", look), asked.look_spec("browser", look)
+        inputs = Inputs(asked, "marker", is_forced=bool)
+        read, spec = inputs.look("browser", look), asked.look_spec("browser", look)
+        assert read["configuration"] == "marker", "it is not there yet"
         assert read["metrics"] == [asked.metrics(cell) for cell in spec.shown + spec.rival]
         assert read["weights"] == [asked.cell_file(cell, WEIGHTS) for cell in spec.weights_of]
         assert read["dials"] == [asked.look_file("dial", "small/resid/seed0")]

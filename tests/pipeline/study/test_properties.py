@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.sections import RESERVED
-from pipeline.study.sources import LARGE_FILE
+from pipeline.study.sections import RESERVED, Section
+from pipeline.study.sources import LARGE_FILE, FileDigests, content_of
 from pipeline.study.study import Study
 from sagsae.activations.layout import TOKEN_ARRAYS
 from tests.pipeline.study.test_study import SMOKE, changed
@@ -134,9 +134,20 @@ def test_a_plan_reads_a_large_file_once(tmp_path, monkeypatch):
     source = {"kind": "path", "path": str(file.parent)}
     raw = changed(models__0__source=source) | {"cache": str(tmp_path / "cache")}
     model = raw["models"][0]["name"]
-    before = Study.from_dict(raw).asset_spec(model)
+    first = Study.from_dict(raw)
+    before = first.asset_spec(model)
+    assert not (tmp_path / "cache").exists(), "a plan writes nothing"
+    first.digests.keep()
     with monkeypatch.context() as patch:
         patch.setattr("pipeline.study.sources.sha256_of", None)
         assert Study.from_dict(raw).asset_spec(model) == before
     file.write_bytes(b"2" * LARGE_FILE)
     assert Study.from_dict(raw).asset_spec(model) != before
+
+
+def test_a_new_kind_of_source_cannot_pass_unseen(tmp_path):
+    class Gopher(Section):
+        kind: str = "gopher"
+
+    with pytest.raises(TypeError, match="Gopher: say in content_of"):
+        content_of(Gopher(), FileDigests(tmp_path))

@@ -44,6 +44,13 @@ def test_measures_of_another_configuration_are_not_published(finished, tmp_path)
     assert not (tmp_path / "published").exists()
 
 
+def test_tables_without_their_digests_are_not_published(finished, tmp_path):
+    (finished.root / "tables" / "cells.sha256").unlink()
+    with pytest.raises(ValueError, match="tables of cells are missing"):
+        publish(finished.root, tmp_path / "published", finished.scope, [])
+    assert not (tmp_path / "published").exists()
+
+
 @pytest.mark.parametrize("gone", [f"{MEASURES}/{CURVES}", "tables/points.csv"])
 def test_nothing_is_written_where_something_is_missing(finished, tmp_path, gone):
     (finished.root / gone).unlink()
@@ -55,7 +62,7 @@ def test_nothing_is_written_where_something_is_missing(finished, tmp_path, gone)
 def test_an_edited_table_is_not_published(finished, tmp_path):
     table = finished.root / "tables" / "points.csv"
     table.write_text(table.read_text().replace("0.3", "0.9", 1))
-    with pytest.raises(ValueError, match="tables of cells were edited"):
+    with pytest.raises(ValueError, match="tables of cells are missing, were edited"):
         publish(finished.root, tmp_path / "published", finished.scope, [])
     assert not (tmp_path / "published").exists()
 
