@@ -75,7 +75,8 @@ def main() -> None:
     drawing, panels = plt.subplots(1, 2, figsize=(10, 4.4), sharey=True, layout="constrained")
     for panel, (study, (_, title)) in zip(panels, SHOWN.items(), strict=True):
         for place, line in lines_of(study).items():
-            (drawn,) = panel.plot(line["multiple"], line["rate"], label=place)
+            known = line["rate"].where(line["bound"] == "")  # a line through bounds says nothing
+            (drawn,) = panel.plot(line["multiple"], known, label=place)
             for bound, marker in MARKS.items():
                 at = line[line["bound"] == bound]
                 panel.plot(at["multiple"], at["rate"], marker, color=drawn.get_color())

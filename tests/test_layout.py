@@ -31,7 +31,7 @@ SAGSAE = (
     {"synthetic", "result_files", "api"},
 )
 """Floors of ``sagsae``; names and settings of autoencoders lie below what they name."""
-MOST_LINES = 400
+MOST_LINES = 600
 FILE_NAME = re.compile(r"[\w./{}-]*[\w}]\.(json|csv|safetensors|html|png|svg|md|tex|gguf|parquet)")
 OF_OTHERS = {"config.json", "generation_config.json", "special_tokens_map.json"}
 OF_OTHERS |= {"added_tokens.json", "tokenizer.json", "tokenizer_config.json", "state.json"}
@@ -142,7 +142,7 @@ def made(root: Path, **files: str) -> Path:
             "circle: ",
         ),
         ({"sagsae__files": "from pipeline.jobs import stage"}, "the library knows no workflow"),
-        ({"pipeline__jobs__a": "\n" * 401}, "pipeline.jobs.a has 401 lines"),
+        ({"pipeline__jobs__a": "\n" * 601}, "pipeline.jobs.a has 601 lines"),
     ],
 )
 def test_what_is_forbidden_is_found(tmp_path, files, fault):

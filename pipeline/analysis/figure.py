@@ -4,10 +4,10 @@
 
 A figure is declared once, at the function that draws it:
 
-    @figure([POINTS], when=under_each_recipe)
+    @figure([POINTS], when=under_each_recipe, title="Mine", caption="A line shows ...")
     def figure_mine(shown: Shown) -> Drawn: ...
 
-Its name is that of the function; the docstring is its title, a line, and its caption. The rule that
+Its name is that of the function. The rule that
 draws it and its place in the report follow. Modules of ``pipeline.analysis.figures`` are searched.
 A figure of this name shows the two sides of the first comparison; ``figure_2_variants`` shows every
 sweep of the grid, ``figure_2@zero-bias`` a recipe other than the default one. A specification
@@ -16,7 +16,6 @@ curve, such as ``figure_spec_gap``, shows all recipes.
 
 from __future__ import annotations
 
-import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -75,6 +74,9 @@ class Figure:
     when: When
     # What it draws.
     tables: tuple[Table, ...]
+    title: str
+    # How to read it.
+    caption: str = ""
     # Files of measures that it draws besides.
     measures: Sequence[str] = ()
     # Whether it shows all recipes.
@@ -88,10 +90,10 @@ class Figure:
 
 
 def figure(
-    tables: Sequence[Table], when: When, **more: Any
+    tables: Sequence[Table], when: When, *, title: str, **more: Any
 ) -> Callable[[Callable[[Shown], Drawn]], Figure]:
     """Make a function that draws into the ``Figure``; ``more`` are fields of it."""
-    return lambda make: Figure(make, when, tuple(tables), **more)
+    return lambda make: Figure(make, when, tuple(tables), title, **more)
 
 
 def once(has: Callable[[Scope], bool]) -> When:
@@ -203,9 +205,8 @@ def parts(name: str) -> tuple[Figure, Cut]:
 def title_and_caption(name: str) -> tuple[str, str]:
     """What readers are told of a figure."""
     figure, cut = parts(name)
-    title, _, caption = (inspect.getdoc(figure.make) or "").partition("\n")
-    title = title.removesuffix(".") + (", every variant" if cut.everything else "")
-    return title + (f", recipe {cut.recipe}" if cut.recipe else ""), " ".join(caption.split())
+    title = figure.title + (", every variant" if cut.everything else "")
+    return title + (f", recipe {cut.recipe}" if cut.recipe else ""), figure.caption
 
 
 def drawn_from(name: str, out: str, measures: str) -> list[str]:

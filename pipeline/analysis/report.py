@@ -92,13 +92,15 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
     figures = {name: figure((root / "figures" / name).with_suffix(".png")) for name in names}
     first = first_figure(list(figures), rows)
     claims = next((rows[table] for table in tables if table.name == "claims"), pd.DataFrame())
+    shown = first_setting(claims)
     values: dict[str, Any] = {
         "scope": scope,
         "variants": [variant_label(name) for name in rows[CELLS]["variant"].unique()],
         "answer": answer(scope, rows),
         "first": figures.pop(first, None),
-        "tally": claims["outcome"].value_counts().to_dict() if len(claims) else {},
-        "claims": judged(claims, scope),
+        "claims": judged(shown, scope),
+        "others": len(scope.settings) - 1,
+        "tally": shown["outcome"].value_counts().to_dict() if len(shown) else {},
         "topics": topics(scope, figures, rows),
         "limits": limits(scope, rows[CELLS]),
         "browser": browser,
@@ -197,14 +199,21 @@ def _at(row: Mapping[Any, Any], l0: float, metric: str, side: str) -> str:
     return format_number(row[matched_column(l0, metric, side)])
 
 
+def first_setting(claims: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts under the first setting, one for each claim."""
+    return claims.drop_duplicates("claim") if len(claims) else claims
+
+
 def judged(claims: pd.DataFrame, scope: Scope) -> Grid | None:
-    """The verdicts under the first recipe, verdict first; None where nothing is claimed."""
+    """The verdicts of one setting, verdict first; None where nothing is claimed."""
     if claims.empty:
         return None
-    here = claims[claims["recipe"] == claims["recipe"].iloc[0]]
-    title = f"Under recipe {recipe_name(here['recipe'].iloc[0])}" if scope.several else "Verdicts"
+    title = f"Under recipe {recipe_name(claims['recipe'].iloc[0])}" if scope.several else "Verdicts"
+    if "widths" in claims:
+        title += f", {claims['widths'].iloc[0]}"
     headings = {"outcome": "Verdict", "statement": "Claim", "paper": "Said", "here": "Here"}
-    return Grid(title, here[list(headings)].astype(str).rename(columns=headings))
+    headings["why"] = "Remark"
+    return Grid(title, claims[list(headings)].astype(str).rename(columns=headings))
 
 
 def topics(

@@ -8,7 +8,6 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from inspect import getdoc
 from pathlib import Path
 from types import ModuleType
 
@@ -62,12 +61,15 @@ class Number(float):
 class Claim:
     """One claim, the criterion for it, and the judge that applies it.
 
-    The judge's docstring has the texts: what is claimed, the paper's number after ``Paper:`` where
-    it gives one, and the criterion. They are format strings. They show the claim's numbers by name,
-    and the place of another claim in the list as ``{claims[key]}``.
+    The texts are format strings. They show the claim's numbers by name, and the place of another
+    claim in the list as ``{claims[key]}``.
     """
 
     source: str
+    # What is claimed; the rule that decides; the paper's number, where it gives one.
+    statement: str
+    criterion: str
+    paper: str = ""
     numbers: Mapping[str, Number]
     # Takes the evidence, and the numbers by name.
     judge: Callable[..., Verdict]
@@ -88,22 +90,34 @@ class Claim:
 
     def texts(self, places: Mapping[str, int]) -> dict[str, str]:
         """statement, paper, source and criterion as readers see them."""
-        told = (getdoc(self.judge) or "").format(**self.numbers, claims=places)
-        statement, *paper, criterion = (" ".join(part.split()) for part in told.split("\n\n"))
-        number = paper[0].removeprefix("Paper: ") if paper else ""
-        texts = {"statement": statement.removesuffix("."), "paper": number.removesuffix(".")}
-        return texts | {"source": self.source, "criterion": criterion}
+        texts = {name: getattr(self, name) for name in ("statement", "paper", "criterion")}
+        told = {name: text.format(**self.numbers, claims=places) for name, text in texts.items()}
+        return told | {"source": self.source}
 
 
 def claim(
-    source: str, rests_on: Callable[[Evidence], Hashable] | None = None, **numbers: float
+    source: str,
+    rests_on: Callable[[Evidence], Hashable] | None = None,
+    *,
+    statement: str,
+    criterion: str,
+    paper: str = "",
+    **numbers: float,
 ) -> Callable[[Callable[..., Verdict]], Claim]:
     """Make a function that judges a claim, and is named after it, into the ``Claim``.
 
     Each number is written once, here: the texts show it and the judge is given it.
     """
     shown = {name: Number(value) for name, value in numbers.items()}
-    return lambda judge: Claim(judge=judge, numbers=shown, source=source, rests_on=rests_on)
+    return lambda judge: Claim(
+        source=source,
+        statement=statement,
+        criterion=criterion,
+        paper=paper,
+        numbers=shown,
+        judge=judge,
+        rests_on=rests_on,
+    )
 
 
 def decided(true: bool, here: str, why: str = "") -> Verdict:

@@ -53,7 +53,7 @@ class _Length(Section):
 OF_A_CELL = ("steps", "lam", "k")
 
 _FIELDS: Any = {
-    name: _field(name, known, _TEXTS[name])
+    name: _field(name, known, _TEXTS.get(name, ""))
     for name, known in SETTINGS.items()
     if name not in OF_A_CELL
 }

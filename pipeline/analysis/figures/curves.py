@@ -39,13 +39,15 @@ def _when(scope: Scope) -> Iterable[Cut]:
     return cuts[:1] if len(scope.trained) > FEW_RECIPES else cuts
 
 
-@figure([POINTS], when=_when, measures=(CURVES,))
+@figure(
+    [POINTS],
+    when=_when,
+    measures=(CURVES,),
+    title="Training curves",
+    caption="A line shows one side of the main comparison while it trains. Where it still falls "
+    "at the end, a longer training would change the result.",
+)
 def figure_curves(shown: Shown) -> Drawn:
-    """Training curves.
-
-    A line shows one side of the main comparison while it trains. Where it still falls at the end, a
-    longer training would change the result.
-    """
     places = shown.spec.trained[shown.recipe]
     table = pd.concat([*_curves(shown)] or [pd.DataFrame(columns=KEYS)], ignore_index=True)
     series = {label: look | {"marker": ""} for label, look in shown.lines(table).items()}

@@ -25,13 +25,15 @@ def _when(scope: Scope) -> Iterable[Cut]:
     return under_each_recipe(scope) if len(layers) > 1 else ()
 
 
-@figure([CELLS, POINTS], when=_when)
+@figure(
+    [CELLS, POINTS],
+    when=_when,
+    title="R2, L0 and nats against depth",
+    caption="A line joins the layers of a sweep at its first lambda or k, at its second, and so "
+    "on; means over seeds, collapsed cells left out. Nats are what the next-token loss "
+    "rises by.",
+)
 def figure_depth(shown: Shown) -> Drawn:
-    """R2, L0 and nats against depth.
-
-    A line joins the layers of a sweep at its first lambda or k, at its second, and so on; means
-    over seeds, collapsed cells left out. Nats are what the next-token loss rises by.
-    """
     points = _points(replace(shown, everything=True).rows(CELLS))
     series, columns = shown.lines(points), list(points.groupby(["model", "place"], sort=False))
     size = max(3.5, 2.25 * len(columns)), 1.7 * len(MEASURED) + 0.19 * len(series) + 0.42

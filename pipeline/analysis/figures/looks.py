@@ -28,23 +28,26 @@ KEYS = ["recipe", "model", "hookpoint", "seed", "comparison", "kind", "rank"]
 STEERED, PROBED = of_jobs("dial"), of_jobs("probe")
 
 
-@figure([DIAL, CURVES], when=STEERED)
+@figure(
+    [DIAL, CURVES],
+    when=STEERED,
+    title="Causal dial",
+    caption="A thin line shows how steering along one direction moves the logit difference; a "
+    "thick line is the median. A dial rises at every step, and further than random "
+    "directions.",
+)
 def figure_dial(shown: Shown) -> Drawn:
-    """Causal dial.
-
-    A thin line shows how steering along one direction moves the logit difference; a thick line is
-    the median. A dial rises at every step, and further than random directions.
-    """
     return against_size(shown, ["effect", "effect_se"], "Logit difference, change (nats)")
 
 
-@figure([DIAL, CURVES], when=STEERED)
+@figure(
+    [DIAL, CURVES],
+    when=STEERED,
+    title="Causal dial, divergence",
+    caption="A thin line shows how far steering along one direction moves the next-token "
+    "distribution; a thick line is the median. A higher line is a larger change.",
+)
 def figure_dial_kl(shown: Shown) -> Drawn:
-    """Causal dial, divergence.
-
-    A thin line shows how far steering along one direction moves the next-token distribution; a
-    thick line is the median. A higher line is a larger change.
-    """
     return against_size(shown, ["kl"], "KL (nats)")
 
 
@@ -64,7 +67,9 @@ def against_size(shown: Shown, measures: list[str], label: str) -> Drawn:
         strokes[kind] = {"color": colour, "ls": "--" if kind == PAIR else "-", "lw": 1.6}
         text, count = WORDS[kind].format(variant_label(variant)), len(drawn[KEYS].drop_duplicates())
         legend[f"{text} ({count})"] = strokes[kind]
-    drawing, panels = shown.panels(table, plot.legend_of(legend), ("Size α of the step", label))
+    steered = zip(table["model"], table["hookpoint"], strict=True)
+    labels = "Size α of the step", label
+    drawing, panels = shown.panels(table, plot.legend_of(legend), labels, places=set(steered))
     for panel, here in panels:
         for kind, stroke in reversed(strokes.items()):
             drawn = here[here["kind"] == kind]
@@ -83,13 +88,14 @@ COORDINATES: Look = {"color": "#8A8A8A", "ls": ":", "lw": 1.2}
 WHOLE: Look = {"color": "#222222", "ls": "--", "lw": 0.9}
 
 
-@figure([PROBING, POINTS], when=PROBED)
+@figure(
+    [PROBING, POINTS],
+    when=PROBED,
+    title="Sparse probing",
+    caption="A line shows how often a probe on k sides of a code tells a label from its "
+    "absence. The sides of a higher line follow the labels more closely; 0.5 is chance.",
+)
 def figure_probing(shown: Shown) -> Drawn:
-    """Sparse probing.
-
-    A line shows how often a probe on k sides of a code tells a label from its absence. The sides of
-    a higher line follow the labels more closely; 0.5 is chance.
-    """
     rows, knobs = _rows(shown, PROBING)
     sweeps = rows[rows["kind"] == ALL].groupby(SWEEP, sort=False)
     near = pd.concat([rows[:0], *(_at_one_lambda(sweep, shown) for _, sweep in sweeps)])
@@ -116,13 +122,14 @@ def figure_probing(shown: Shown) -> Drawn:
     return drawing, points
 
 
-@figure([ABSORPTION, POINTS], when=PROBED)
+@figure(
+    [ABSORPTION, POINTS],
+    when=PROBED,
+    title="Feature absorption",
+    caption="A line shows how much of a first letter is left to sides that do not stand for it. "
+    "The lower line is better.",
+)
 def figure_absorption(shown: Shown) -> Drawn:
-    """Feature absorption.
-
-    A line shows how much of a first letter is left to sides that do not stand for it. The lower
-    line is better.
-    """
     cells, knobs = _rows(shown, ABSORPTION)
     means = cells.groupby([*SWEEP, *knobs, "collapsed"], sort=False, dropna=False)
     points = means[["l0", "fraction", "full", "labels"]].mean().reset_index()

@@ -71,6 +71,16 @@ def drawable(points: pd.DataFrame) -> pd.DataFrame:
     return shown.sort_values(["l0", *(name for name in KNOBS if name in shown), "variant"])
 
 
+def in_frame(points: pd.DataFrame, *, shared_y: bool = False) -> pd.DataFrame:
+    """The points of each model and hookpoint that lie in the frame of their panel, see `dress`."""
+    parts = []
+    for _, here in points.groupby(["model", "hookpoint"]):
+        shown = drawable(here)
+        inside = shown[~_far(shown, shared_y)]
+        parts.append(inside if len(inside) > 1 else shown)
+    return pd.concat(parts) if parts else points
+
+
 def curves(panel: mpl.axes.Axes, points: pd.DataFrame, series: Mapping[str, Look]) -> None:
     """Draw the `marks` of each series: a line through the intact ones in order of L0, error bars,
     and a marker per point."""

@@ -21,13 +21,15 @@ def _when(scope: Scope) -> Iterable[Cut]:
     return under_each_recipe(scope) if RANKING.is_of(scope) and PREDICTIONS.is_of(scope) else ()
 
 
-@figure([RANKING, PREDICTIONS], when=_when)
+@figure(
+    [RANKING, PREDICTIONS],
+    when=_when,
+    title="Quality against width",
+    caption="A line shows R2 at the study's first L0 against the width; dashes are two sides, "
+    "dots what a law predicts. A sign is worth the way from the dashed line to the "
+    "right, up to the solid line.",
+)
 def figure_widths(shown: Shown) -> Drawn:
-    """Quality against width.
-
-    A line shows R2 at the study's first L0 against the width; dashes are two sides, dots what a law
-    predicts. A sign is worth the way from the dashed line to the right, up to the solid line.
-    """
     rows, series = _points(shown), dict[str, Look]()
     for name, (colour, marker) in looks(rows["variant"]).items():
         two, family = sides(name) == 2, LOOKS.get(stem(name))

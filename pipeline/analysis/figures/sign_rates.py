@@ -16,14 +16,16 @@ PLACE = ["recipe", "model", "hookpoint"]
 BOUNDS = {"above": "^", "below": "v", "": "o"}
 
 
-@figure([SIGN_RATES], when=once(SIGN_RATES.is_of), all_recipes=True)
+@figure(
+    [SIGN_RATES],
+    when=once(SIGN_RATES.is_of),
+    all_recipes=True,
+    title="What a sign is worth in width",
+    caption="A point shows how many one-sided latents are as good as a two-sided one, by R2, "
+    "with its 95 % interval; a ring: each token was seen more than once. At 1 the sign "
+    "is worth nothing; a triangle is a bound.",
+)
 def figure_sign_rates(shown: Shown) -> Drawn:
-    """What a sign is worth in width.
-
-    A point shows how many one-sided latents are as good as a two-sided one, by R2, with its 95 %
-    interval; a ring: each token was seen more than once. At 1 the sign is worth nothing; a triangle
-    is a bound.
-    """
     table, spec = shown.table(SIGN_RATES), shown.spec
     rows = table[(table["measure"] == "r2") & (table["l0"] == spec.matched_levels[0])]
     rows = with_data(rows, spec.levels)
@@ -65,9 +67,9 @@ def figure_sign_rates(shown: Shown) -> Drawn:
 
 
 def _points(panel: mpl.axes.Axes, rows: pd.DataFrame, x: pd.Series, style: Look) -> None:
-    """Rates with their intervals, a line through those of one epoch."""
+    """Rates with their intervals, a line through those of one epoch that are no bounds."""
     once = rows["epochs"] <= 1
-    panel.plot(x[once], rows.loc[once, "rate"], **style | {"marker": ""})
+    panel.plot(x[once], rows["rate"].where(rows["bound"] == "")[once], **style | {"marker": ""})
     for (again, bound), here in rows.groupby([rows["epochs"] > 1, "bound"]):
         low, high = (here[end].fillna(here["rate"]) for end in ("rate_low", "rate_high"))
         error = np.array([here["rate"] - low, high - here["rate"]])

@@ -31,37 +31,44 @@ LOG10 = "equal_l0_log10"
 WITH_EFFECTS = once(SETTINGS.is_of)
 
 
-@figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
+@figure(
+    [SETTINGS],
+    when=WITH_EFFECTS,
+    all_recipes=True,
+    title="Smallest R2 gap under every setting",
+    caption="A point shows the smallest R2 gap of one comparison, and the marks below it show "
+    "its setting. Above the solid line SA-GSAE strictly dominates; above the dashed "
+    "line it is at most the paper's 0.025 behind.",
+)
 def figure_spec_gap(shown: Shown) -> Drawn:
-    """Smallest R2 gap under every setting.
-
-    A point shows the smallest R2 gap of one comparison, and the marks below it show its setting.
-    Above the solid line SA-GSAE strictly dominates; above the dashed line it is at most the paper's
-    0.025 behind.
-    """
     label = "Smallest R2 gap\n(SA-GSAE minus Gated)"
     return specification_curve(shown, "min_gap", label, -MATCHED_WITHIN)
 
 
-@figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
+@figure(
+    [SETTINGS],
+    when=WITH_EFFECTS,
+    all_recipes=True,
+    title="Dead latents at equal L0 under every setting",
+    caption="A point shows by how much the dead fraction of SA-GSAE is lower, and the marks "
+    "below it show its setting. Above the solid line SA-GSAE has fewer dead latents; "
+    "above the dashed line it reaches the paper's 0.35.",
+)
 def figure_spec_dead(shown: Shown) -> Drawn:
-    """Dead latents at equal L0 under every setting.
-
-    A point shows by how much the dead fraction of SA-GSAE is lower, and the marks below it show its
-    setting. Above the solid line SA-GSAE has fewer dead latents; above the dashed line it reaches
-    the paper's 0.35.
-    """
     label = "Dead fraction lower by\n(Gated minus SA-GSAE)"
     return specification_curve(shown, "dead_drop", label, DEAD_LOWER_BY)
 
 
-@figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
+@figure(
+    [SETTINGS],
+    when=WITH_EFFECTS,
+    all_recipes=True,
+    title="Reduction of the dead fraction under every setting",
+    caption="A point shows how many times smaller the dead fraction of SA-GSAE is, and the "
+    "marks below it show its setting. The dashed lines are the paper's factors: 100x at "
+    "mlp_out and 2x elsewhere.",
+)
 def figure_spec_reduction(shown: Shown) -> Drawn:
-    """Reduction of the dead fraction under every setting.
-
-    A point shows how many times smaller the dead fraction of SA-GSAE is, and the marks below it
-    show its setting. The dashed lines are the paper's factors: 100x at mlp_out and 2x elsewhere.
-    """
     label = "Dead fraction smaller by\n(factor, geometric mean)"
     paper = np.log10([FEWER_DEAD_OTHER, FEWER_DEAD_MLP])
     return specification_curve(shown, LOG10, label, *paper)

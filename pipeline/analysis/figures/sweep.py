@@ -11,8 +11,7 @@ import pandas as pd
 
 from pipeline.analysis.figure import Cut, figure, of_sweeps, under_each_recipe
 from pipeline.analysis.figures import mpl, plot
-from pipeline.analysis.figures.shown import Drawn, Look, Shown, look_of
-from pipeline.analysis.numbers import LOOKS
+from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.tables.cells import POINTS
 from pipeline.analysis.tables.comparison import COMPARISON
 from pipeline.analysis.tables.latents import CALIBRATION
@@ -34,21 +33,16 @@ def _when(scope: Scope) -> Iterable[Cut]:
     return under_each_recipe(scope) if scope.ranks_all else ()
 
 
-@figure([POINTS], when=_when)
+@figure(
+    [POINTS],
+    when=_when,
+    title="All frontiers",
+    caption="A line shows R2 against L0 of one sweep. The higher line is better.",
+)
 def figure_frontiers(shown: Shown) -> Drawn:
-    """All frontiers.
-
-    A line shows R2 against L0 of one sweep; lines of one family have one colour. The higher line is
-    better.
-    """
     points = plot.marks(replace(shown, everything=True).rows(POINTS), "r2")
     points = points.assign(family=points["variant"].map(stem), sides=points["variant"].map(sides))
-    series: dict[str, Look] = {}
-    for label, look in shown.lines(points).items():
-        row = points[points["series"] == label].iloc[0]
-        colour = LOOKS[row["family"]].colour if row["family"] in LOOKS else look["color"]
-        two = row["sides"] == 2
-        series[label] = look_of(colour, look["marker"], "--" if two else "-", 0.75, hollow=two)
+    series = shown.lines(plot.in_frame(points))
     drawing, panels = shown.panels(points, plot.legend_of(series), (plot.L0, "R2"), (3.6, 2.6))
     for panel, here in panels:
         plot.curves(panel, here, series)
@@ -80,33 +74,38 @@ def _space_by_unexplained(panel: mpl.axes.Axes, values: pd.Series) -> None:
     panel.yaxis.set_major_formatter(mpl.ticker.StrMethodFormatter("{x:g}"))
 
 
-@figure([POINTS, COMPARISON], when=of_sweeps, of_many=True)
+@figure(
+    [POINTS, COMPARISON],
+    when=of_sweeps,
+    of_many=True,
+    title="R2 against L0",
+    caption="A line shows the share of variance that a variant explains at each number of "
+    "active latents. The higher line is better; where a range is shaded, compare in it.",
+)
 def figure_r2(shown: Shown) -> Drawn:
-    """R2 against L0.
-
-    A line shows the share of variance that a variant explains at each number of active latents.
-    Within the shaded range the higher line is better.
-    """
     return against_l0(shown, "r2")
 
 
-@figure([POINTS, COMPARISON], when=of_sweeps, of_many=True)
+@figure(
+    [POINTS, COMPARISON],
+    when=of_sweeps,
+    of_many=True,
+    title="Dead fraction against L0",
+    caption="A line shows the share of latents that never fire on held-out tokens. The "
+    "lower line is better; where a range is shaded, compare in it.",
+)
 def figure_2(shown: Shown) -> Drawn:
-    """Dead fraction against L0.
-
-    A line shows the share of latents that never fire on held-out tokens. Within the shaded range
-    the lower line is better.
-    """
     return against_l0(shown, "dead_fraction")
 
 
-@figure([POINTS, COMPARISON], when=of_sweeps)
+@figure(
+    [POINTS, COMPARISON],
+    when=of_sweeps,
+    title="Loss Recovered against L0",
+    caption="A line shows the share of the next-token loss that the reconstruction wins back "
+    "from zero ablation. The higher line is better; where a range is shaded, compare in it.",
+)
 def figure_3(shown: Shown) -> Drawn:
-    """Loss Recovered against L0.
-
-    A line shows the share of the next-token loss that the reconstruction wins back from zero
-    ablation. Within the shaded range the higher line is better.
-    """
     return against_l0(shown, "loss_recovered")
 
 
@@ -115,7 +114,8 @@ def against_l0(shown: Shown, metric: str) -> Drawn:
     points, bands = plot.marks(shown.rows(POINTS), metric), shown.overlaps
     parts = [points.assign(kind="point"), bands.assign(kind="overlap")]
     table = pd.concat(parts, ignore_index=True)
-    series, dead = shown.lines(points), metric == "dead_fraction"
+    dead = metric == "dead_fraction"
+    series = shown.lines(plot.in_frame(points, shared_y=dead))
     legend = plot.legend_of(series)
     if len(bands):
         label = "L0 overlap of the comparison"
@@ -155,13 +155,14 @@ SIGNS = {"positive": ("z > 0", 1.0), "negative": ("z < 0", 0.45)}
 MARGIN = 5
 
 
-@figure([CALIBRATION, POINTS], when=of_sweeps)
+@figure(
+    [CALIBRATION, POINTS],
+    when=of_sweeps,
+    title="Calibration slopes",
+    caption="A line shows the share of latents with a calibration slope up to each value. A "
+    "line that rises more steeply at 1 belongs to better calibrated codes.",
+)
 def figure_11(shown: Shown) -> Drawn:
-    """Calibration slopes.
-
-    A line shows the share of latents with a calibration slope up to each value. A line that rises
-    more steeply at 1 belongs to better calibrated codes.
-    """
     slopes = shown.rows(CALIBRATION)
     there = set(zip(slopes["series"], slopes["sign"], strict=True))
     lines = {

@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.analysis.figure import figure, no_language_model
 from pipeline.analysis.figures import mpl, plot
 from pipeline.analysis.figures.shown import Drawn, Look, Shown
-from pipeline.analysis.numbers import looks, variant_label
+from pipeline.analysis.numbers import NEGATIVE_COLOUR, POSITIVE_COLOUR, looks, variant_label
 from pipeline.analysis.tables.synthetic import BY_PROTOCOL, RUNS
 from sagsae.synthetic import TAU
 
@@ -47,13 +47,15 @@ def code(variant: str, u: torch.Tensor) -> list[float]:
     return sae.code(u[:, None])[:, 0].tolist()
 
 
-@figure([], when=no_language_model, all_recipes=True)
+@figure(
+    [],
+    when=no_language_model,
+    all_recipes=True,
+    title="Bi-Jump-ReLU",
+    caption="A line shows the code of one latent against its encoder product. The solid one is "
+    "zero between two thresholds, the dashed one below a single threshold.",
+)
 def figure_1(study: Shown) -> Drawn:
-    """Bi-Jump-ReLU.
-
-    A line shows the code of one latent against its encoder product. The solid one is zero between
-    two thresholds, the dashed one below a single threshold.
-    """
     import torch
 
     u = torch.linspace(-2, 2, 1601)
@@ -127,13 +129,16 @@ def legend(drawing: mpl.figure.Figure, table: pd.DataFrame, *notes: str) -> None
     plot.legend_below(drawing, plot.legend_of(keys | {note: {"ls": "none"} for note in notes}), 2)
 
 
-@figure([BY_PROTOCOL["polarity_dial"]], when=no_language_model, all_recipes=True)
+@figure(
+    [BY_PROTOCOL["polarity_dial"]],
+    when=no_language_model,
+    all_recipes=True,
+    title="Protocol A, the Polarity Dial",
+    caption="The left panels show the reconstruction error, the right ones the calibration "
+    "slope of each sign; each row has one size of the negative side. At a slope of 1 "
+    "the code does not shrink.",
+)
 def figure_4(study: Shown) -> Drawn:
-    """Protocol A, the Polarity Dial.
-
-    The left panels show the reconstruction error, the right ones the calibration slope of each
-    sign; each row has one size of the negative side. At a slope of 1 the code does not shrink.
-    """
     table = study.protocol("polarity_dial")
     keys = ["setting", "variant", "multiple", "lam"]
     l0 = table.loc[table["metric"] == "l0", [*keys, "mean", "se"]]
@@ -165,13 +170,15 @@ def figure_4(study: Shown) -> Drawn:
     return drawing, drawn
 
 
-@figure([BY_PROTOCOL["anomalies"]], when=no_language_model, all_recipes=True)
+@figure(
+    [BY_PROTOCOL["anomalies"]],
+    when=no_language_model,
+    all_recipes=True,
+    title="Protocol B, anomalies",
+    caption="A point shows how well the code of one latent tells a large excursion of one axis "
+    "from everything else. The higher point is better; 0.5 is chance.",
+)
 def figure_5(study: Shown) -> Drawn:
-    """Protocol B, anomalies.
-
-    A point shows how well the code of one latent tells a large excursion of one axis from
-    everything else. The higher point is better; 0.5 is chance.
-    """
     table = study.protocol("anomalies", picked=True)
     names = {"pos": "positive", "neg": "negative", "mean": "mean", "worse": "worse"}
     rows = [values(table, f"auroc_{name}", "budget") for name in names]
@@ -195,11 +202,11 @@ def figure_5(study: Shown) -> Drawn:
     return drawing, pd.concat(rows, ignore_index=True)
 
 
-TRUTH, POSITIVE = "#0072B2", "z > 0"
+TRUTH, POSITIVE = "#222222", "z > 0"
 # How the two sides of a latent are drawn.
 SIDES: dict[str, Look] = {
-    POSITIVE: {"color": "#D55E00", "lw": 2, "ls": "-"},
-    "z < 0": {"color": "#E69F00", "lw": 2, "ls": "--"},
+    POSITIVE: {"color": POSITIVE_COLOUR, "lw": 2, "ls": "-"},
+    "z < 0": {"color": NEGATIVE_COLOUR, "lw": 2, "ls": "--"},
 }
 # A side that fires on less of a latent's firings than this is not drawn.
 RARE = 0.001
@@ -218,13 +225,16 @@ def _named(row: Mapping[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in ("variant", "width", "lam", "seed")}
 
 
-@figure([BY_PROTOCOL["geometry"]], when=no_language_model, measures=RUNS, all_recipes=True)
+@figure(
+    [BY_PROTOCOL["geometry"]],
+    when=no_language_model,
+    measures=RUNS,
+    all_recipes=True,
+    title="Protocol C on a plane",
+    caption="The dots are features in opposite pairs, the lines the latents that a variant "
+    "spends on them. A latent with two lines serves both poles of a pair.",
+)
 def figure_6(study: Shown) -> Drawn:
-    """Protocol C on a plane.
-
-    The dots are features in opposite pairs, the lines the latents that a variant spends on them. A
-    latent with two lines serves both poles of a pair.
-    """
     rows = chosen(study.protocol("geometry"), study.runs)
     drawing, (axes,) = plot.canvas((1.75 * len(rows), 2.9), 1, len(rows))
     drawn = []
@@ -268,13 +278,16 @@ def directions(row: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(points, columns=["kind", "x", "y", "latent", "fires"])
 
 
-@figure([BY_PROTOCOL["consolidation"]], when=no_language_model, measures=RUNS, all_recipes=True)
+@figure(
+    [BY_PROTOCOL["consolidation"]],
+    when=no_language_model,
+    measures=RUNS,
+    all_recipes=True,
+    title="Activations of one latent",
+    caption="The bars count the activations of a latent that serves both poles of a pair. Its "
+    "two lobes stand on either side of the dead zone.",
+)
 def figure_7(study: Shown) -> Drawn:
-    """Activations of one latent.
-
-    The bars count the activations of a latent that serves both poles of a pair. Its two lobes stand
-    on either side of the dead zone.
-    """
     table = study.protocol("consolidation")
     rows = [row for row in chosen(table, study.runs) if row.get("histogram")]
     if not rows:
@@ -303,13 +316,15 @@ SEPARATE = "dotted, hollow: the two poles found by two latents"
 SHARE = f"share of pairs (|cos| ≥ {TAU:g})"
 
 
-@figure([BY_PROTOCOL["consolidation"]], when=no_language_model, all_recipes=True)
+@figure(
+    [BY_PROTOCOL["consolidation"]],
+    when=no_language_model,
+    all_recipes=True,
+    title="Protocol C against superposition",
+    caption="The lines show R2 and the share of poles that some latent serves, against pairs "
+    "per dimension. The higher line is better.",
+)
 def figure_8(study: Shown) -> Drawn:
-    """Protocol C against superposition.
-
-    The lines show R2 and the share of poles that some latent serves, against pairs per dimension.
-    The higher line is better.
-    """
     table = study.protocol("consolidation", picked=True)
     drawing, (axes,) = plot.canvas((5.2, 2.9), 1, 2)
     shown = {"r2": "R2", "poles_found": f"poles found (|cos| ≥ {TAU:g})"}
@@ -332,13 +347,16 @@ def rates(panel: mpl.axes.Axes, consolidated: pd.DataFrame, separate: pd.DataFra
     panel.set_ylim(-0.04, 1.04)
 
 
-@figure([BY_PROTOCOL["consolidation"]], when=no_language_model, all_recipes=True)
+@figure(
+    [BY_PROTOCOL["consolidation"]],
+    when=no_language_model,
+    all_recipes=True,
+    title="Pair Consolidation Rate",
+    caption="A line shows the share of pairs whose two poles are served by the two signs of one "
+    "latent. The left panel varies superposition, the right one the cosine that is "
+    "asked for.",
+)
 def figure_9(study: Shown) -> Drawn:
-    """Pair Consolidation Rate.
-
-    A line shows the share of pairs whose two poles are served by the two signs of one latent. The
-    left panel varies superposition, the right one the cosine that is asked for.
-    """
     table = study.protocol("consolidation", picked=True)
     drawing, ((left, right),) = plot.canvas((5.2, 3.0), 1, 2, sharey="all")
     shown = [values(table, metric, "superposition") for metric in ("pcr", "separate")]
@@ -357,13 +375,16 @@ def figure_9(study: Shown) -> Drawn:
     return drawing, pd.concat([*shown, *curves], ignore_index=True)
 
 
-@figure([BY_PROTOCOL["robustness"]], when=no_language_model, all_recipes=True)
+@figure(
+    [BY_PROTOCOL["robustness"]],
+    when=no_language_model,
+    all_recipes=True,
+    title="Robustness of consolidation",
+    caption="A line shows the share of pairs whose two poles are served by the two signs of one "
+    "latent. The left panel varies how often both poles are active, the right one the "
+    "cosine between them.",
+)
 def figure_10(study: Shown) -> Drawn:
-    """Robustness of consolidation.
-
-    A line shows the share of pairs whose two poles are served by the two signs of one latent. The
-    left panel varies how often both poles are active, the right one the cosine between them.
-    """
     table = study.protocol("robustness", picked=True)
     drawing, (axes,) = plot.canvas((5.2, 2.9), 1, 2, sharey="all")
     words = {

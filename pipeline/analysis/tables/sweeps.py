@@ -95,6 +95,8 @@ def with_series(points: pd.DataFrame, spec: Scope) -> pd.DataFrame:
     A width that every model has is one series; widths that grow with d_model are one series too,
     labelled with the widths of all models.
     """
+    if points.empty:  # columns of an empty file have no type to compute with
+        return points.assign(series=pd.Series(dtype=str))
     models = points.groupby(["variant", "width"])["model"].transform("nunique")
     shared = models == points["model"].nunique()
     multiple = (points["width"] / points["model"].map(spec.models)).where(~shared, points["width"])

@@ -74,15 +74,16 @@ def _without_auxiliary(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame, 
     return rows, without, with_it
 
 
-@claim(V1, trained, share=0.5)
+@claim(
+    V1,
+    trained,
+    share=0.5,
+    statement="Without the auxiliary loss the gate collapses",
+    paper="Loss Recovered falls to 0.27",
+    criterion="More than {share:words} of the runs without it collapse (R2 below 0.2, L0 below 1 "
+    "or more than 95 % dead), and none of those with it at the same lambda and seed.",
+)
 def no_auxiliary(evidence: Evidence, share: float) -> Verdict:
-    """Without the auxiliary loss the gate collapses.
-
-    Paper: Loss Recovered falls to 0.27.
-
-    More than {share:words} of the runs without it collapse (R2 below 0.2, L0 below 1 or more
-    than 95 % dead), and none of those with it at the same lambda and seed.
-    """
     rows, cells, with_it = _without_auxiliary(evidence)
     without, intact, runs = (
         int(rows[name].sum()) for name in ("baseline_collapsed", "candidate_collapsed", "pairs")
@@ -95,27 +96,30 @@ def no_auxiliary(evidence: Evidence, share: float) -> Verdict:
     return decided(without > share * runs and intact == 0, here)
 
 
-@claim(V1, trained, least=0.95)
+@claim(
+    V1,
+    trained,
+    least=0.95,
+    statement="Without the auxiliary loss nearly all latents are dead",
+    paper="98 % dead",
+    criterion="The mean dead fraction without it is {least} or more, over all runs: that they "
+    "collapse is what is claimed.",
+)
 def no_auxiliary_dead(evidence: Evidence, least: float) -> Verdict:
-    """Without the auxiliary loss nearly all latents are dead.
-
-    Paper: 98 % dead.
-
-    The mean dead fraction without it is {least} or more, over all runs: that they collapse is
-    what is claimed.
-    """
     _, cells, with_it = _without_auxiliary(evidence)
     dead, intact = over_seeds(cells, "dead_fraction"), with_it["dead_fraction"].mean()
     here = f"{_told(dead)} dead, {format_number(intact)} with it"
     return decided(dead.mean >= least, here)
 
 
-@claim(V1, trained)
+@claim(
+    V1,
+    trained,
+    statement="The two-sided gate is load-bearing",
+    criterion="At equal width the intact gate strictly dominates the one-sided one in R2 on every "
+    "pair.",
+)
 def two_sided(evidence: Evidence) -> Verdict:
-    """The two-sided gate is load-bearing.
-
-    At equal width the intact gate strictly dominates the one-sided one in R2 on every pair.
-    """
     rows = _contrast(evidence, ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_onesided")
     measured(rows, "the grid has no sagsae_onesided beside an intact variant of its width")
     none = "sagsae_onesided shares no L0 with the intact variant"
@@ -149,36 +153,39 @@ def _tied(evidence: Evidence, candidate: str, most: float) -> Verdict:
     return decided(mean <= most, here, why)
 
 
-@claim(V1, trained, most=MATCH)
+@claim(
+    V1,
+    trained,
+    most=MATCH,
+    statement="Tying the two magnitude radii changes nothing",
+    paper="|ΔR2| = 0.0015",
+    criterion="Mean |ΔR2| of sagsae_sym against sagsae at equal lambda and seed is at most "
+    "{most}, a fifth of what the paper calls a match.",
+)
 def tied_radii(evidence: Evidence, most: float) -> Verdict:
-    """Tying the two magnitude radii changes nothing.
-
-    Paper: |ΔR2| = 0.0015.
-
-    Mean |ΔR2| of sagsae_sym against sagsae at equal lambda and seed is at most {most}, a fifth
-    of what the paper calls a match.
-    """
     return _tied(evidence, "sagsae_sym", most)
 
 
-@claim(V2, trained, most=MATCH)
+@claim(
+    V2,
+    trained,
+    most=MATCH,
+    statement="Tying radii, thresholds and offsets, the default of v2, changes nothing either",
+    criterion="Mean |ΔR2| of sagsae_tied against sagsae is at most {most}, as in claim "
+    "{claims[tied_radii]}.",
+)
 def tied_all(evidence: Evidence, most: float) -> Verdict:
-    """Tying radii, thresholds and offsets, the default of v2, changes nothing either.
-
-    Mean |ΔR2| of sagsae_tied against sagsae is at most {most}, as in claim
-    {claims[tied_radii]}.
-    """
     return _tied(evidence, "sagsae_tied", most)
 
 
-@claim(V1, trained)
+@claim(
+    V1,
+    trained,
+    statement="Full-width SA-GSAE reproducibly collapses at a residual stream",
+    paper="at resid of SmolLM3-3B; v2: small initial thresholds and resets prevent it",
+    criterion="At some resid, more runs collapse at 2H than at H, at equal lambda and seed.",
+)
 def full_width(evidence: Evidence) -> Verdict:
-    """Full-width SA-GSAE reproducibly collapses at a residual stream.
-
-    Paper: at resid of SmolLM3-3B; v2: small initial thresholds and resets prevent it.
-
-    At some resid, more runs collapse at 2H than at H, at equal lambda and seed.
-    """
     table = evidence.contrasts
     widths = table[(table["kind"] == WIDTH) & table["candidate_variant"].isin(SIGN_AWARE)]
     rows = measured(
@@ -191,14 +198,14 @@ def full_width(evidence: Evidence) -> Verdict:
     return decided(bool(more), here)
 
 
-@claim(V1, trained)
+@claim(
+    V1,
+    trained,
+    statement="Half-width SA-GSAE never collapses",
+    paper="never",
+    criterion="No run of an intact sign-aware variant at the candidate's width collapses.",
+)
 def half_width(evidence: Evidence) -> Verdict:
-    """Half-width SA-GSAE never collapses.
-
-    Paper: never.
-
-    No run of an intact sign-aware variant at the candidate's width collapses.
-    """
     widths = pd.MultiIndex.from_frame(main_comparison(evidence)[["model", "candidate_width"]])
     cells = evidence.cells[evidence.cells["variant"].isin(SIGN_AWARE)]
     of_width = pd.MultiIndex.from_frame(cells[["model", "width"]]).isin(widths)
@@ -210,13 +217,13 @@ def half_width(evidence: Evidence) -> Verdict:
     return decided(fallen.empty, f"{len(fallen)} of {len(cells)} runs collapse", names)
 
 
-@claim(V1)
+@claim(
+    V1,
+    statement="Sign-awareness pays for its parameters even where two-sided latents are rare",
+    criterion="On every pair the mean R2 gap between the candidate and Gated of its own width, "
+    "which has as many parameters within 3 / (2d + 3), is above zero.",
+)
 def parameters(evidence: Evidence) -> Verdict:
-    """Sign-awareness pays for its parameters even where two-sided latents are rare.
-
-    On every pair the mean R2 gap between the candidate and Gated of its own width, which has as
-    many parameters within 3 / (2d + 3), is above zero.
-    """
     measured(main_comparison(evidence), NO_MAIN)
     rows = candidate_only(evidence, evidence.comparison, "candidate_")
     alike = rows["baseline_width"] == rows["candidate_width"]
@@ -251,15 +258,16 @@ def _by_model(rows: pd.DataFrame) -> str:
     )
 
 
-@claim(V1, trained, share=0.5)
+@claim(
+    V1,
+    trained,
+    share=0.5,
+    statement="At MLP outputs most latents carry both polarities",
+    paper="most",
+    criterion="At mlp_out of every model, more than {share:words} of the candidate's live latents "
+    "fire with both signs (mean over the sweep).",
+)
 def mlp_polarity(evidence: Evidence, share: float) -> Verdict:
-    """At MLP outputs most latents carry both polarities.
-
-    Paper: most.
-
-    At mlp_out of every model, more than {share:words} of the candidate's live latents fire with
-    both signs (mean over the sweep).
-    """
     quantities = _latents(evidence, "mlp_out", "bipolar_fraction")
     of_live, why = quantities["bipolar_fraction"], ""
     if "minority_share_median" in quantities:
@@ -269,15 +277,16 @@ def mlp_polarity(evidence: Evidence, share: float) -> Verdict:
     return decided(bool((of_live["mean"] > share).all()), here, why)
 
 
-@claim(V1, trained, percent=1)
+@claim(
+    V1,
+    trained,
+    percent=1,
+    statement="At attention outputs two-sidedness concentrates in a few top latents",
+    paper="a small set of top latents",
+    criterion="At attn of every model, two-sided latents are a larger share of the top {percent} "
+    "% by contribution than of all live latents (means over the sweep).",
+)
 def attn_top(evidence: Evidence, percent: float) -> Verdict:
-    """At attention outputs two-sidedness concentrates in a few top latents.
-
-    Paper: a small set of top latents.
-
-    At attn of every model, two-sided latents are a larger share of the top {percent} % by
-    contribution than of all live latents (means over the sweep).
-    """
     names = f"top{percent:g}_bipolar_fraction", "bipolar_fraction"
     quantities = _latents(evidence, "attn", *names)
     top, all_live = (quantities[name] for name in names)
@@ -286,17 +295,22 @@ def attn_top(evidence: Evidence, percent: float) -> Verdict:
     return decided(bool((top["mean"] > all_live["mean"]).all()), here)
 
 
-@claim(V2, trained, share=0.5, symmetry=SYMMETRY, times=TIMES_RANDOM)
+@claim(
+    V2,
+    trained,
+    share=0.5,
+    symmetry=SYMMETRY,
+    times=TIMES_RANDOM,
+    statement="A single signed latent is a bidirectional causal dial",
+    criterion="On every pair steered, more than {share:words} of the candidate's strongest "
+    "latents that fire with both signs are dials. Such a latent moves the logit "
+    "difference between the tokens that its two signs promote up at every step through "
+    "zero, by at least {symmetry:words} as much on its weaker side as on its stronger "
+    "one, and over the whole range by at least {times:words} times as much as the "
+    "median random direction of the same norm. The tokens are chosen on contexts that "
+    "are not measured.",
+)
 def causal_dial(evidence: Evidence, share: float, symmetry: float, times: float) -> Verdict:
-    """A single signed latent is a bidirectional causal dial.
-
-    On every pair steered, more than {share:words} of the candidate's strongest latents that
-    fire with both signs are dials. Such a latent moves the logit difference between the tokens
-    that its two signs promote up at every step through zero, by at least {symmetry:words} as
-    much on its weaker side as on its stronger one, and over the whole range by at least
-    {times:words} times as much as the median random direction of the same norm. The tokens are
-    chosen on contexts that are not measured.
-    """
     if evidence.dial is None:
         raise judging.Unmeasured("this study does not steer: its configuration has no section dial")
     table = measured(evidence.dial, "nothing was steered with under this recipe")

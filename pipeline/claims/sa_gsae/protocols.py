@@ -47,13 +47,16 @@ def _mean(rows: pd.DataFrame, value: float) -> str:
     return with_error(*rows.loc[value, ["mean", "se"]])
 
 
-@claim(CAPTION, made_up, within=0.1, share=0.9)
+@claim(
+    CAPTION,
+    made_up,
+    within=0.1,
+    share=0.9,
+    statement="Protocol A: one latent is calibrated on both signs of an asymmetric axis",
+    criterion="At every alpha the mean slope of both signs of the most tied sign-aware variant is "
+    "within {within} of 1, over at least {share} of the poles.",
+)
 def protocol_a(evidence: Evidence, within: float, share: float) -> Verdict:
-    """Protocol A: one latent is calibrated on both signs of an asymmetric axis.
-
-    At every alpha the mean slope of both signs of the most tied sign-aware variant is within
-    {within} of 1, over at least {share} of the poles.
-    """
     rows, variant = _picked(evidence, "polarity_dial")
     slopes, served = (
         pd.concat([_of(rows, variant, f"{what}_{sign}") for sign in ("pos", "neg")])
@@ -70,14 +73,17 @@ def protocol_a(evidence: Evidence, within: float, share: float) -> Verdict:
     return decided(bool(calibrated and (served["mean"] >= share).all()), here)
 
 
-@claim(CAPTION, made_up, most=1, errors=2)
+@claim(
+    CAPTION,
+    made_up,
+    most=1,
+    errors=2,
+    statement="Protocol B: under a strict budget of latents, anomalies of both directions show",
+    criterion="With at most {most:words} latent an axis, its AUROC of the worse direction exceeds "
+    "that of Gated by more than {errors:words} standard errors. Not testable with one "
+    "seed, which has no error.",
+)
 def protocol_b(evidence: Evidence, most: float, errors: float) -> Verdict:
-    """Protocol B: under a strict budget of latents, anomalies of both directions show.
-
-    With at most {most:words} latent an axis, its AUROC of the worse direction exceeds that of
-    Gated by more than {errors:words} standard errors. Not testable with one seed, which has no
-    error.
-    """
     rows, variant = _picked(evidence, "anomalies")
     signed, gated = (_of(rows, name, "auroc_worse") for name in (variant, "gated"))
     shared = signed.index.intersection(gated.index)
@@ -95,13 +101,16 @@ def protocol_b(evidence: Evidence, most: float, errors: float) -> Verdict:
     return decided(bool((lead > errors * error).all()), here)
 
 
-@claim(CAPTION, made_up, least=0.9, most=0.05)
+@claim(
+    CAPTION,
+    made_up,
+    least=0.9,
+    most=0.05,
+    statement="Protocol C: opposite features are consolidated into one signed latent",
+    criterion="At the lowest superposition its Pair Consolidation Rate is {least} or more, and "
+    "that of Gated never above {most}.",
+)
 def protocol_c(evidence: Evidence, least: float, most: float) -> Verdict:
-    """Protocol C: opposite features are consolidated into one signed latent.
-
-    At the lowest superposition its Pair Consolidation Rate is {least} or more, and that of
-    Gated never above {most}.
-    """
     rows, variant = _picked(evidence, "consolidation")
     signed, gated = (_of(rows, name, "pcr") for name in (variant, "gated"))
     lowest, highest = signed.index.min(), signed.index.max()
@@ -111,13 +120,17 @@ def protocol_c(evidence: Evidence, least: float, most: float) -> Verdict:
     return decided(bool(signed.loc[lowest, "mean"] >= least and gated["mean"].max() <= most), here)
 
 
-@claim(CAPTION, made_up, weak=-0.5, strict=-1, share=0.9)
+@claim(
+    CAPTION,
+    made_up,
+    weak=-0.5,
+    strict=-1,
+    share=0.9,
+    statement="Consolidation withstands correlation within a pair",
+    criterion="At rho = {weak} its Pair Consolidation Rate is at least {share} times that at rho "
+    "= {strict}.",
+)
 def robustness(evidence: Evidence, weak: float, strict: float, share: float) -> Verdict:
-    """Consolidation withstands correlation within a pair.
-
-    At rho = {weak} its Pair Consolidation Rate is at least {share} times that at rho =
-    {strict}.
-    """
     rows, variant = _picked(evidence, "robustness")
     rate = _of(rows[rows["asked"] == "rho"], variant, "pcr")
     if not {weak, strict} <= set(rate.index):

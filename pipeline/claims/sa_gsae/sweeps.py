@@ -60,15 +60,15 @@ def candidate_only(evidence: Evidence, table: pd.DataFrame, side: str = "") -> p
     return table[pd.MultiIndex.from_frame(table[names]).isin(candidates)]
 
 
-@claim(V1, least=0.5)
+@claim(
+    V1,
+    least=0.5,
+    statement="Half-width SA-GSAE strictly dominates full-width Gated in R2 over the whole swept "
+    "L0 overlap on {least:words} of the (model, hookpoint) pairs",
+    paper="3 of 6 pairs",
+    criterion="Of the pairs with a common L0 range, at least {least:words} are strictly dominated.",
+)
 def dominance(evidence: Evidence, least: float) -> Verdict:
-    """Half-width SA-GSAE strictly dominates full-width Gated in R2 over the whole swept L0
-    overlap on {least:words} of the (model, hookpoint) pairs.
-
-    Paper: 3 of 6 pairs.
-
-    Of the pairs with a common L0 range, at least {least:words} are strictly dominated.
-    """
     rows = compared(evidence)
     wins, pairs = int(rows["dominates"].sum()), len(rows)
     here = f"{wins} of {pairs} pairs"
@@ -82,14 +82,13 @@ def dominance(evidence: Evidence, least: float) -> Verdict:
     return decided(wins >= least * pairs, here, why)
 
 
-@claim(V1)
+@claim(
+    V1,
+    statement="It does so at every MLP output and at one residual stream",
+    paper="both mlp_out, resid of Pythia-1B",
+    criterion="Every mlp_out pair and at least one resid pair is strictly dominated.",
+)
 def dominance_where(evidence: Evidence) -> Verdict:
-    """It does so at every MLP output and at one residual stream.
-
-    Paper: both mlp_out, resid of Pythia-1B.
-
-    Every mlp_out pair and at least one resid pair is strictly dominated.
-    """
     rows, unread = compared(evidence), main_comparison(evidence)
     unread = unread[unread["dominates"].isna()]
     wins = {
@@ -106,14 +105,14 @@ def dominance_where(evidence: Evidence) -> Verdict:
     return judging.decided_on_every(holds, rows, unread, NO_RANGE, here)
 
 
-@claim(V1, within=paper.MATCHED_WITHIN)
+@claim(
+    V1,
+    within=paper.MATCHED_WITHIN,
+    statement="Where it does not dominate, R2 is matched",
+    paper="within {within} on the other 3",
+    criterion="R2 falls at most {within} short anywhere in the overlap.",
+)
 def rest_within(evidence: Evidence, within: float) -> Verdict:
-    """Where it does not dominate, R2 is matched.
-
-    Paper: within {within} on the other 3.
-
-    R2 falls at most {within} short anywhere in the overlap.
-    """
     rows = rest(evidence)
     gaps = "; ".join(
         f"{place(row)} {numbers.with_error(row['min_gap'], row['min_gap_se'], signed)}"
@@ -122,39 +121,41 @@ def rest_within(evidence: Evidence, within: float) -> Verdict:
     return decided(bool((rows["min_gap"] >= -within).all()), f"smallest gap {gaps}")
 
 
-@claim(V1, gap=-0.008)
+@claim(
+    V1,
+    gap=-0.008,
+    statement="Where it does not dominate, the largest negative gap is small",
+    paper="{gap}",
+    criterion="The smallest gap is {gap} or more.",
+)
 def rest_gap(evidence: Evidence, gap: float) -> Verdict:
-    """Where it does not dominate, the largest negative gap is small.
-
-    Paper: {gap}.
-
-    The smallest gap is {gap} or more.
-    """
     least = rest(evidence)["min_gap"].min()
     return decided(bool(least >= gap), f"largest negative gap {signed(least)}")
 
 
-@claim(V1, least=paper.DEAD_LOWER_BY)
+@claim(
+    V1,
+    least=paper.DEAD_LOWER_BY,
+    statement="Where it does not dominate, far fewer latents are dead",
+    paper="dead fraction lower by {least} to 0.62",
+    criterion="At the first matched L0 the dead fraction is lower by {least} or more on the pairs "
+    "with headroom: those where Gated has {least} dead. Not testable where there is "
+    "none.",
+)
 def dead_rest(evidence: Evidence, least: float) -> Verdict:
-    """Where it does not dominate, far fewer latents are dead.
-
-    Paper: dead fraction lower by {least} to 0.62.
-
-    At the first matched L0 the dead fraction is lower by {least} or more on the pairs with
-    headroom: those where Gated has {least} dead. Not testable where there is none.
-    """
     return _dead_at_matched(rest(evidence), least, evidence.spec.first_level(evidence.setting))
 
 
-@claim(V2, least=paper.DEAD_LOWER_BY, l0=64)
+@claim(
+    V2,
+    least=paper.DEAD_LOWER_BY,
+    l0=64,
+    statement="At L0 = {l0} far fewer latents are dead on every pair",
+    paper="dead fraction lower by {least} to 0.82 on all 6",
+    criterion="The dead fraction at L0 = {l0} is lower by {least} or more on the pairs with "
+    "headroom: those where Gated has {least} dead. Not testable where there is none.",
+)
 def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
-    """At L0 = {l0} far fewer latents are dead on every pair.
-
-    Paper: dead fraction lower by {least} to 0.82 on all 6.
-
-    The dead fraction at L0 = {l0} is lower by {least} or more on the pairs with headroom: those
-    where Gated has {least} dead. Not testable where there is none.
-    """
     measured(compared(evidence), NO_MAIN)
     return _dead_at_matched(main_comparison(evidence), least, l0)
 
@@ -201,29 +202,29 @@ def _decided_with_room(
     return judging.decided_on_every(holds, able, unread, lack, here, why)
 
 
-@claim(V1, least=paper.FEWER_DEAD_MLP)
+@claim(
+    V1,
+    least=paper.FEWER_DEAD_MLP,
+    statement="At MLP outputs the dead fraction falls by two orders of magnitude",
+    paper="{least}x to 500x on mlp_out (and resid of Pythia-1B), geometric mean",
+    criterion="Geometric mean of dead(Gated) / dead(SA-GSAE) over shared lambdas, each floored at "
+    "half a latent, lambdas without dead latents left out: {least} or more at every "
+    "mlp_out with headroom, where it would reach that with no latent of SA-GSAE dead. "
+    "Not testable where there is none.",
+)
 def dead_mlp(evidence: Evidence, least: float) -> Verdict:
-    """At MLP outputs the dead fraction falls by two orders of magnitude.
-
-    Paper: {least}x to 500x on mlp_out (and resid of Pythia-1B), geometric mean.
-
-    Geometric mean of dead(Gated) / dead(SA-GSAE) over shared lambdas, each floored at half a
-    latent, lambdas without dead latents left out: {least} or more at every mlp_out with
-    headroom, where it would reach that with no latent of SA-GSAE dead. Not testable where there
-    is none.
-    """
     return _dead_over_sweep(evidence, ("mlp_out",), least)
 
 
-@claim(V1, least=paper.FEWER_DEAD_OTHER)
+@claim(
+    V1,
+    least=paper.FEWER_DEAD_OTHER,
+    statement="At attention outputs and residual streams it falls by a small factor at least",
+    paper="{least}x to 4x on attn and resid of SmolLM3-3B, geometric mean",
+    criterion="The geometric mean of claim {claims[dead_mlp]}, but {least} or more at every attn "
+    "and resid with headroom.",
+)
 def dead_other(evidence: Evidence, least: float) -> Verdict:
-    """At attention outputs and residual streams it falls by a small factor at least.
-
-    Paper: {least}x to 4x on attn and resid of SmolLM3-3B, geometric mean.
-
-    The geometric mean of claim {claims[dead_mlp]}, but {least} or more at every attn and resid with
-    headroom.
-    """
     return _dead_over_sweep(evidence, ("attn", "resid"), least)
 
 

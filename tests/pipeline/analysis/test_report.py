@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.analysis.report import answer, first_figure, judged, limits
+from pipeline.analysis.report import answer, first_figure, first_setting, judged, limits
 from pipeline.analysis.tables.cells import POINTS
 from pipeline.analysis.tables.comparison import COMPARISON
 from pipeline.analysis.tables.ranking import RANKING
@@ -143,17 +143,19 @@ def test_the_first_figure_is_of_the_recipe_of_the_answer(recipes, names, first):
     assert first_figure(names, rows) == first
 
 
-def test_claims_have_their_verdict_first():
+def test_claims_of_the_first_setting_have_their_verdict_first_and_their_remark_last():
     rows = pd.DataFrame(
         {
+            "claim": ["c", "c"],
             "recipe": ["", "zero"],
             "statement": "s",
             "paper": "p",
             "here": ["h", "i"],
             "outcome": ["holds", "does not hold"],
+            "why": ["judged on 1 of 6 pairs", ""],
         }
     )
-    grid = judged(rows, spec())
+    grid = judged(first_setting(rows), spec())
     assert grid is not None
-    assert grid.texts.to_numpy().tolist() == [["holds", "s", "p", "h"]]
+    assert grid.texts.to_numpy().tolist() == [["holds", "s", "p", "h", "judged on 1 of 6 pairs"]]
     assert judged(rows[:0], spec()) is None

@@ -23,6 +23,8 @@ def test_a_paper_or_a_module_of_ones_own_is_named(tmp_path, monkeypatch):
 def test_what_python_cannot_find_is_refused_before_anything_runs():
     with pytest.raises(ConfigError, match=r"claims: .*no module 'sa_gase'; known are sa_gsae"):
         Study.from_dict(configuration(claims="sa_gase"))
+    with pytest.raises(ConfigError, match=r"claims: .*no module 'tests.no_such_module'"):
+        Study.from_dict(configuration(claims="tests.no_such_module"))
     with pytest.raises(ConfigError, match="claims"):
         Study.from_dict(configuration(claims="../claims.py"))
 

@@ -273,7 +273,8 @@ def sign_rates(figure: Figure, study: Study, recipe: str, everything: bool) -> N
         for line in plain(panel):
             own = here[(here["label"] == labels[artists.look(line, ("color", "ls"))])]
             own = own[~own["again"]].sort_values("x")
-            np.testing.assert_allclose(line.get_ydata(), own["rate"])
+            measured = own["rate"].where(own["bound"].fillna("") == "")
+            np.testing.assert_allclose(line.get_ydata(), measured)  # no line through a bound
 
 
 def dial(measure: str) -> Callable[[Figure, Study, str, bool], None]:

@@ -7,10 +7,8 @@ import pytest
 
 from pipeline.analysis.figures import plot
 from pipeline.analysis.figures.shown import Shown
-from pipeline.analysis.numbers import LOOKS
 from pipeline.analysis.tables.cells import POINTS
 from pipeline.study.measures import Measures
-from sagsae.autoencoders.registry import sides, stem
 from tests.helpers.made_studies import made_families
 
 
@@ -24,26 +22,14 @@ def drawn(made):
     return made.draw("figure_frontiers@matched")
 
 
-def test_a_colour_is_a_family_and_dashes_are_two_sides(drawn):
-    figure, numbers = drawn
-    lines = {}
-    for line in figure.axes[0].lines:
-        if len(line.get_xdata()) == 3:
-            lines[round(float(line.get_ydata()[0]), 9)] = line
-    here = numbers[(numbers["model"] == "large") & (numbers["hookpoint"] == "mlp_out")]
-    for variant, rows in here.groupby("variant"):
-        line = lines[round(rows.sort_values("l0")["r2"].iloc[0], 9)]
-        assert line.get_color() == LOOKS[stem(variant)].colour
-        assert line.get_linestyle() == ("--" if sides(variant) == 2 else "-")
-    faces = [
-        line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == ">"
-    ]
-    assert set(faces) == {"white"}
-    drawn_lines = [line for line in figure.axes[0].lines if len(line.get_xdata())]
-    solid = [line for line in drawn_lines if line.get_marker() in ("<", "o")]
-    assert {line.get_markerfacecolor() for line in solid} == {
-        LOOKS[name].colour for name in ("gated", "topk", "batchtopk")
-    }
+def test_a_line_looks_as_in_every_other_figure(made, drawn):
+    figure, _ = drawn
+    every = Shown(made.root, made.scope, "matched", True, Measures(made.root / "measures"))
+    looks = every.lines(every.rows(POINTS))
+    assert {line.get_label() for line in figure.legends[0].get_lines()} == looks.keys()
+    for line in figure.legends[0].get_lines():
+        look = looks[line.get_label()]
+        assert (line.get_color(), line.get_linestyle()) == (look["color"], look["ls"])
 
 
 def test_no_two_lines_of_other_figures_look_alike(made):
