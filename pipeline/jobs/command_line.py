@@ -47,7 +47,7 @@ def _reading(kind: Any) -> dict[str, Any]:
     if origin in (list, Sequence):
         return _reading(parts[0]) | {"nargs": "+"}
     if origin is UnionType:
-        return _reading(parts[0]) | {"nargs": "?"}
+        return {"nargs": "?"} | _reading(parts[0])
     if read := parts[1] if origin is Annotated else getattr(kind, "argument", None):
         return {"type": _with_reasons(read), "metavar": "JSON"}
     return {"action": "store_true"} if kind is bool else {"type": kind}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -55,7 +56,7 @@ def cross_faults(config: StudyConfig, sound: set[str], *, plan: bool) -> list[st
         *(_hookpoint_faults, _language_faults, _name_faults, _block_faults, _row_faults),
         *(_recipe_faults, _grid_recipe_faults, _idle_faults, _training_faults, _dial_faults),
         *(_look_faults, _probe_faults, _browser_faults, _foreign_faults, _comparison_faults),
-        *((_text_faults, _absent_models, _absent_text) if plan else (_text_faults,)),
+        *((_text_faults, _absent_models, _layer_faults, _absent_text) if plan else (_text_faults,)),
     )
     faults: list[str] = []
     for check in checks:
@@ -123,7 +124,7 @@ def _block_faults(config: Any) -> Faults:
                 f"grid.{i}: of a null, rows that transcoders read and predict are drawn apart; "
                 "restrict models or hookpoints of the block"
             )
-        width = min(entry.width_for(model.d_model) for model in config.models)
+        width = min((cell.width for cell in cells), default=LARGEST_WIDTH)
         for j, k in enumerate(entry.ks or []):
             if k > width:
                 yield f"grid.{i}.ks.{j}: {k} active latents of {width}: give fewer"
@@ -354,6 +355,25 @@ def _absent_models(config: Any) -> Faults:
     for i, model in enumerate(config.models):
         if model.source.kind == "path" and not Path(model.source.path).exists():
             yield f"models.{i}.source.path: {model.source.path} is not there; {RELATIVE}"
+
+
+def _layer_faults(config: Any) -> Faults:
+    """Layers that a model does not have whose own configuration is at hand."""
+    for i, model in enumerate(config.models):
+        known: Any = {}
+        if model.source.kind == "random":
+            known = model.source.parameters
+        elif (
+            model.source.kind == "path"
+            and (file := Path(model.source.path, "config.json")).exists()
+        ):
+            known = json.loads(file.read_text())
+        count = known.get("text_config", known).get("num_hidden_layers")
+        if isinstance(count, int) and (
+            beyond := [layer for layer in model.depths if layer >= count]
+        ):
+            field = "layers" if model.layers else "layer"
+            yield f"models.{i}.{field}: {beyond[0]}: the model has layers 0 to {count - 1}"
 
 
 def _absent_text(config: Any) -> Faults:

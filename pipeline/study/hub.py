@@ -23,16 +23,26 @@ def hub(study: Study) -> Hub:
 
 
 def hub_cells(study: Study) -> list[Cell]:
-    """The cells of the folder for the hub; a pattern means those that were trained here.
+    """The cells of the folder for the hub; a pattern means those that were trained here
+    on activations of a language model.
 
     Raises:
         CellNameError: A name of section hub that no cell has, or that no cell could have.
     """
-    trained = [cell for cell in study.cells if not is_foreign(cell)]
+    if not study.language_models:
+        raise CellNameError(
+            f"study {study.config.study} has no language model: the folder for the hub holds "
+            "autoencoders of language models, as SAELens reads them"
+        )
+    trained = [
+        cell for cell in study.cells if not is_foreign(cell) and not study.models[cell.model].drawn
+    ]
     cells: set[Cell] = set()
     for name in hub(study).cells:
         if not set("*?[") & set(name):
-            cells.add(study.cell_named(name))
+            cell = study.cell_named(name)
+            study.export_spec(cell)  # raises CellNameError without a language model
+            cells.add(cell)
         elif matching := {cell for cell in trained if fnmatchcase(cell.path, name)}:
             cells |= matching
         else:

@@ -9,7 +9,8 @@ documented rule, an input that another job updates, then plans the job. Planning
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,24 @@ def unless_current(current: bool, marker: str) -> dict[str, Any]:
         marker: The file of rule ``configuration``.
     """
     return {} if current else {"configuration": marker}
+
+
+def check_triggers(triggers: Iterable[Enum], newest: str) -> str:
+    """A file that is newer than every result.
+
+    Args:
+        triggers: What of a job makes Snakemake repeat it.
+        newest: The file.
+
+    Raises:
+        ValueError: a list of inputs does, so that the next run would make everything again.
+    """
+    if {"INPUT", "CODE"} & {trigger.name for trigger in triggers}:
+        raise ValueError(
+            "add --rerun-triggers mtime params, as profiles/default has it: by Snakemake's own "
+            "choice the next run would make everything again"
+        )
+    return newest
 
 
 class Inputs:

@@ -128,8 +128,16 @@ def _known_variant(name: str) -> str:
     return name if ELSEWHERE.fullmatch(name) else check_name(name)
 
 
+def is_module(name: str) -> bool:
+    """Whether Python finds a module of this name, without importing it; packages above it are."""
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def _known_claims(name: str) -> str:
-    if name and find_spec(claims_module(name).partition(".")[0]) is None:
+    if name and not is_module(claims_module(name)):
         raise ValueError(
             f"Python finds no module {name!r}; known are {', '.join(PAPERS)}, and a module of your "
             "own, installed or in a folder on PYTHONPATH"

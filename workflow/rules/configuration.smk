@@ -2,22 +2,14 @@
 # workflows include this file; pipeline/study/inputs.py says which jobs these are.
 import tempfile
 
+from pipeline.study.inputs import check_triggers
+
 PLANNED = tempfile.NamedTemporaryFile(prefix="sagsae-plan-")  # ends with this process
-
-
-def newer_than_results(wildcards):
-    """A file that is newer than every result."""
-    if {"INPUT", "CODE"} & {trigger.name for trigger in workflow.dag_settings.rerun_triggers}:
-        raise ValueError(
-            "add --rerun-triggers mtime params, as profiles/default has it: by Snakemake's own "
-            "choice the next run would make everything again"
-        )
-    return local(PLANNED.name)
 
 
 rule configuration:
     input:
-        newer_than_results,
+        lambda wildcards: local(check_triggers(workflow.dag_settings.rerun_triggers, PLANNED.name)),
     output:
         temp(touch(MARKER)),
     localrule: True

@@ -12,6 +12,7 @@ from pipeline.study.outputs import WEIGHTS
 from pipeline.study.sections import CellNameError
 from pipeline.study.study import Study
 from tests.helpers.made_studies import configuration
+from tests.pipeline.data.test_features import CONFIG
 
 
 def study(tmp_path: Path, *cells: str) -> Study:
@@ -57,3 +58,9 @@ def test_the_figure_is_read_where_the_whole_grid_is_exported(tmp_path, cell):
     assert found["metrics"] == [some.metrics(cell)]
     assert found["weights"] == [some.cell_file(cell, WEIGHTS)]
     assert found["assets"] == [some.asset(cell.model)]
+
+
+def test_known_features_have_no_folder_for_the_hub():
+    known = Study.from_dict(CONFIG)
+    with pytest.raises(CellNameError, match="has no language model"):
+        read_by_hub(known)

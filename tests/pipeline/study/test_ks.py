@@ -9,7 +9,7 @@ import pytest
 from pipeline.jobs.json_files import canonical
 from pipeline.study.cell import Cell
 from pipeline.study.list_cells import main as list_cells
-from pipeline.study.sections import CellNameError
+from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
 from pipeline.tools.list_targets import main as list_targets
@@ -230,3 +230,11 @@ def test_settings_that_do_not_fit_each_other(changes, message):
     given = raw(RELU | {"variant": "jumprelu"}, TOPK | {"variant": "matryoshka_batchtopk"}, RELU)
     given["training"] |= changes
     assert [fault.partition(":")[0] for fault in faults(given)] == [f"training.{message}"]
+
+
+def test_a_k_is_held_against_the_widths_of_its_own_block():
+    raw = configuration()
+    block = {"variant": "topk", "expansion": 1, "ks": [80], "models": ["large"]}
+    assert Study.from_dict(raw | {"grid": [*raw["grid"], block]}), "small has 64 dimensions"
+    with pytest.raises(ConfigError, match="80 active latents of 64"):
+        Study.from_dict(raw | {"grid": [*raw["grid"], block | {"models": None}]})

@@ -13,6 +13,7 @@ from pipeline.jobs.json_files import canonical
 from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG, StudyConfig, load_yaml
+from tests.helpers.made_studies import configuration
 
 ROOT = Path(__file__).parents[3]
 SMOKE = yaml.safe_load((DEFAULT_CONFIG.parent / "smoke.yaml").read_text())
@@ -164,3 +165,11 @@ def test_a_key_that_is_given_twice_is_refused(tmp_path):
     (tmp_path / "study.yaml").write_text("a: {b: 1, c: 2}\nd: 1\na: 3\n")
     with pytest.raises(ConfigError, match="key 'a' is given twice"):
         load_yaml(tmp_path / "study.yaml")
+
+
+def test_a_plan_refuses_a_layer_that_the_model_does_not_have():
+    raw = configuration()
+    raw["models"][0] = raw["models"][0] | {"layer": 2}
+    assert Study.from_dict(raw), "it does not run here"
+    with pytest.raises(ConfigError, match=r"models\.0\.layer: 2: the model has layers 0 to 1"):
+        Study.from_dict(raw, plan=True)

@@ -20,6 +20,11 @@ def check_sweeps(figure: Figure, points: pd.DataFrame, value: str, error: str) -
     """Intact points have error bars of their label's look; collapsed ones a marker and a cross."""
     points = points[(points["l0"] > 0) & points[value].notna()]
     labels, looks = artists.legend(figure), artists.legend(figure, ("color", "marker", "ls"))
+    named = points["label"].isin(labels.values())
+    for panel, here in by_place(figure, points[~named]).items():
+        inside = here["l0"].between(*panel.get_xlim()) & here[value].between(*panel.get_ylim())
+        assert not inside.any(), "the legend names what is in the frame"
+    points = points[named]
     by_mark: dict[tuple[object, ...], set[str]] = {}
     for (colour, marker, _), label in looks.items():
         by_mark.setdefault((colour, marker), set()).add(label)

@@ -45,8 +45,8 @@ CHECKS = {
     "figure_10": protocols.robustness,
 }
 STUDIES = {
-    "local": "figure_r2 figure_2 figure_3 figure_r2_variants figure_2_variants figure_1 figure_4 "
-    "figure_5 figure_6 figure_7 figure_8 figure_9 figure_10",
+    "local-reference": "figure_r2 figure_2 figure_3 figure_r2_variants figure_2_variants figure_1 "
+    "figure_4 figure_5 figure_6 figure_7 figure_8 figure_9 figure_10",
     "deep": "figure_spec_gap figure_spec_dead figure_spec_reduction figure_2@mean figure_dial "
     "figure_dial@mean figure_dial_kl figure_curves figure_curves@mean",
     "competitors": "figure_frontiers@matched figure_probing@matched figure_absorption@matched",
