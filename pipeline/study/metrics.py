@@ -24,12 +24,14 @@ Measure = TypeVar("Measure", bound=Section)
 
 # Version 1 had no ``schema_version``, version 2 no ``sources``. Version 3 named no software and
 # had no ``threshold_off``: a threshold that was off counted as a collapse. Version 4 had no ``kl``,
-# version 5 no ``jumped``, version 6 no ``linear_r2``, version 7 no truth.
-SCHEMA_VERSION = 8
+# version 5 no ``jumped``, version 6 no ``linear_r2``, version 7 no truth,
+# version 8 no ``features_found``.
+SCHEMA_VERSION = 9
 # What is measured where the features are known -> its name in words.
 TRUTH = {
     "f1": "F1",
     "mcc": "MCC",
+    "features_found": "Features found",
     "uniqueness": "Uniqueness",
     "shrinkage": "Shrinkage",
     "true_l0": "True L0",
@@ -158,8 +160,9 @@ class CellMetrics(Section):
     linear_r2: Finite | None = _SOME_HAVE
     """Of a transcoder, that of the best linear map of its place on the same rows."""
     f1: Share | None = _SOME_HAVE
-    """Of latents as detectors of known features, see ``sagsae.judged``; so are the next four."""
+    """Of latents as detectors of known features, see ``sagsae.judged``; so are the next five."""
     mcc: Share | None = _SOME_HAVE
+    features_found: Natural | None = _SOME_HAVE
     uniqueness: Share | None = _SOME_HAVE
     shrinkage: NonNegative | None = _SOME_HAVE
     true_l0: NonNegative | None = _SOME_HAVE

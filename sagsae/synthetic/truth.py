@@ -16,6 +16,9 @@ from torch import Tensor
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.synthetic.features import Drawn, KnownFeatures
 
+FOUND = 0.5
+"""Least F1 of a detector that has found its feature."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Truth:
@@ -24,6 +27,8 @@ class Truth:
     Attributes:
         f1: Mean over detectors of the harmonic mean of precision and recall; 0 for dead ones.
         precision, recall: Means over detectors; 0 where they are not defined.
+        features_found: How many features some detector fires for with an F1 of at least
+            `FOUND`. Unlike a mean over detectors, a count does not fall as latents are added.
         mcc: Mean size of the cosine of one-to-one pairs of a decoder row and a feature, as many as
             the smaller of the two has, whose sum is largest.
         uniqueness: Share of the detectors that different features are nearest to.
@@ -34,6 +39,7 @@ class Truth:
     f1: float
     precision: float
     recall: float
+    features_found: int
     mcc: float
     uniqueness: float
     shrinkage: float
@@ -88,6 +94,7 @@ def judged(autoencoder: Autoencoder, features: KnownFeatures, blocks: Iterable[D
         f1=float(f1.mean()),
         precision=float(precision.mean()),
         recall=float(recall.mean()),
+        features_found=len(nearest[f1 >= FOUND].unique()),
         mcc=matched_cosine(W_dec, features.directions.to(W_dec.device)),
         uniqueness=len(nearest.unique()) / len(nearest),
         shrinkage=shrunk / rows,

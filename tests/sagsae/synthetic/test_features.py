@@ -119,6 +119,31 @@ def test_a_perfect_dictionary_is_judged_perfect():
     assert found.f1 > 0.99
     assert found.mcc == pytest.approx(1, abs=1e-5)
     assert found.uniqueness == 1
+    assert found.features_found == 20
+
+
+@pytest.mark.parametrize("family", ["batchtopk", "absbatchtopk"])
+@pytest.mark.parametrize("signed", [False, True])
+def test_features_found_are_counted_once_each(family, signed):
+    """Beside loops over detectors and rows."""
+    features = KnownFeatures.make(40, 16, 0, rank=0, signed=signed)
+    x = torch.cat([features.block(0, number).x for number in range(8)])
+    sae = sagsae.train(x, family, 96, k=6, learning_rate=3e-3, batch_size=128, tokens=160_000)[0]
+    drawn = features.block(1, 0)
+    codes, sizes = sae.encode(drawn.x).detach().numpy(), drawn.sizes.numpy()
+    truth = (features.directions / features.directions.norm(dim=1, keepdim=True)).numpy()
+    two_sided = family.startswith("abs")
+    found = set()
+    for latent, row in enumerate(sae.W_dec.detach().numpy()):
+        for sign in (1, -1) if two_sided else (1,):
+            cosine = truth @ row * sign
+            nearest = int((cosine if two_sided or signed else abs(cosine)).argmax())
+            fires = codes[:, latent] * sign > 0
+            there = sizes[:, nearest] > 0 if two_sided or not signed else sizes[:, nearest] != 0
+            if 2 * (fires & there).sum() >= 0.5 * (fires.sum() + there.sum()) > 0:
+                found.add(nearest)
+    assert 1 < len(found) < 40
+    assert judged(sae, features, [drawn]).features_found == len(found)
 
 
 @pytest.mark.parametrize("features", [2, 3, 7, 8])
