@@ -9,20 +9,13 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from sagsae.activations.cpu_products import has_amx, has_bfloat16
+from sagsae.activations.cpu_products import cpu_kind
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 PEERS = Path(".venv-peers/bin/python")
 STEP = "at least, times as fast"
 """Heading of the promises' first column; the others are kinds of CPU."""
 BETTER_PATH = "any L0, of the better path"
-
-
-def kind() -> str:
-    """That of this machine's CPU, as a column is headed."""
-    if not has_bfloat16():
-        return "no bfloat16"
-    return "AMX" if has_amx() else "AVX512-BF16"
 
 
 def promised(page: str, column: str) -> dict[str, float]:
@@ -61,7 +54,7 @@ def check(ratios: Mapping[str, float]) -> None:
         SystemExit: a ratio is below its promise, or nothing of what was measured is promised; with
             exit status 1, and the rows.
     """
-    column = kind()
+    column = cpu_kind()
     promises = promised(PAGE.read_text(), column)
     if not promises.keys() & ratios.keys():
         raise SystemExit(f"{PAGE} promises nothing of {', '.join(ratios)} on a CPU with {column}")

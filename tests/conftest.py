@@ -14,6 +14,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from sagsae.activations.cpu_products import KIND_VARIABLE, CpuKind
 from tests import s3_servers
 from tests.helpers.campaign import Campaign
 
@@ -86,6 +87,14 @@ def no_wait_for_the_disk(request: pytest.FixtureRequest) -> Iterator[None]:
     whole = request.path.relative_to(TESTS).parts[0] in WHOLE
     with nullcontext() if whole else patch.object(os, "fsync", lambda descriptor: None):
         yield
+
+
+@pytest.fixture(params=CpuKind)
+def each_cpu_kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> CpuKind:
+    """The test runs once as on each kind of CPU, whatever kind this machine has."""
+    monkeypatch.setenv(KIND_VARIABLE, request.param)
+    kind: CpuKind = request.param
+    return kind
 
 
 @pytest.fixture(scope="session")

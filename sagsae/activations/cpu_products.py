@@ -1,4 +1,4 @@
-"""Products on a CPU: on how many threads, and without bfloat16 in hardware.
+"""Products on a CPU: which kind of CPU it is, on how many threads, and without bfloat16 in hardware.
 
 Without AVX512, PyTorch multiplies bfloat16 in a plain loop, some sixty times slower than float32.
 `multiply_in_float32` has the products taken in float32 and the results rounded to bfloat16. That is
@@ -7,8 +7,10 @@ what hardware does, up to the order of the sums.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 import torch
 from torch import Tensor, nn
@@ -29,14 +31,41 @@ def threads_of_torch(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+class CpuKind(StrEnum):
+    """How a CPU multiplies bfloat16. Dtypes and paths of a training step follow from it."""
+
+    AMX = "AMX"
+    """In hardware, by tiles: many times as fast as float32."""
+    AVX512_BF16 = "AVX512-BF16"
+    """In hardware, without tiles."""
+    NO_BFLOAT16 = "no bfloat16"
+    """Not in hardware."""
+
+
+KIND_VARIABLE = "SAGSAE_CPU_KIND"
+"""Environment variable that names a kind, to compute on this machine as one of that kind does."""
+
+
+def cpu_kind() -> CpuKind:
+    """The kind of this machine's CPU, unless `KIND_VARIABLE` names another.
+
+    Everything that depends on the kind of CPU asks here.
+
+    Raises:
+        ValueError: the variable names no kind.
+    """
+    if name := os.environ.get(KIND_VARIABLE):
+        if name not in [*CpuKind]:
+            raise ValueError(f"{KIND_VARIABLE}={name}: it may be {', '.join(CpuKind)}, or unset")
+        return CpuKind(name)
+    if not torch.cpu._is_avx512_bf16_supported():
+        return CpuKind.NO_BFLOAT16
+    return CpuKind.AMX if torch.cpu._is_amx_tile_supported() else CpuKind.AVX512_BF16
+
+
 def has_bfloat16() -> bool:
-    """Whether this machine's CPU multiplies bfloat16 in hardware."""
-    return torch.cpu._is_avx512_bf16_supported()
-
-
-def has_amx() -> bool:
-    """Whether this machine's CPU multiplies bfloat16 by tiles, many times as fast as float32."""
-    return torch.cpu._is_amx_tile_supported()
+    """Whether the CPU multiplies bfloat16 in hardware."""
+    return cpu_kind() != CpuKind.NO_BFLOAT16
 
 
 class Float32Conv1D(nn.Module):

@@ -10,6 +10,7 @@ Every variant is a gate here (`sagsae.training.codes.Gate`). Gradients are those
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
@@ -18,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagsae.activations.cpu_products import has_amx, has_bfloat16
+from sagsae.activations.cpu_products import CpuKind, cpu_kind
 from sagsae.autoencoders.auxk import auxk_loss
 from sagsae.autoencoders.declaration import BY_BATCH, BY_ROW, BY_THRESHOLD, COUNT, GATE, SIZE
 from sagsae.autoencoders.dictionary import Dictionary
@@ -30,9 +31,14 @@ from sagsae.training.step import Terms
 from sagsae.training.threads import Threads, as_array, total
 from sagsae.training.weight_updates import Rates, Weights
 
-# Shares of open entries from which dense products are the faster ones, see docs/performance.md:
-# bfloat16 in hardware, by the tiles of AMX and without them; float32.
-DENSE_AMX, DENSE_BFLOAT16, DENSE_FLOAT = 0.043, 0.15, 0.28
+# Share of open entries from which dense products are faster, see docs/performance.md: of bfloat16
+# by kind of CPU (never where it is not in hardware), and of float32.
+DENSE_BFLOAT16 = {
+    CpuKind.AMX: 0.043,
+    CpuKind.AVX512_BF16: 0.15,
+    CpuKind.NO_BFLOAT16: math.inf,
+}
+DENSE_FLOAT32 = 0.28
 # Entries there is memory for where a whole batch is selected from, in multiples of k a row.
 ROOM = 2
 # Steps of bfloat16 within a bandwidth of JumpReLU's kernel below which pre-activations near a
@@ -63,12 +69,8 @@ class Batch(NamedTuple):
 
 def dense_share(dtype: torch.dtype) -> float:
     """Share of open entries from which a step is faster with dense products in ``dtype``, on this
-    kind of CPU. Infinite for bfloat16 that is not in hardware."""
-    if dtype != torch.bfloat16:
-        return DENSE_FLOAT
-    if not has_bfloat16():
-        return torch.inf
-    return DENSE_AMX if has_amx() else DENSE_BFLOAT16
+    kind of CPU."""
+    return DENSE_BFLOAT16[cpu_kind()] if dtype == torch.bfloat16 else DENSE_FLOAT32
 
 
 class CpuStep:

@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import families, paths, promises, step
 from benchmarks.interleaved import Timing
+from sagsae.activations.cpu_products import KIND_VARIABLE, CpuKind
 
 PAGE = """
 | at least, times as fast | AMX | no bfloat16 |
@@ -35,7 +36,7 @@ def page(tmp_path, monkeypatch):
     path = tmp_path / "performance.md"
     path.write_text(PAGE)
     monkeypatch.setattr(promises, "PAGE", path)
-    monkeypatch.setattr(promises, "kind", lambda: "AMX")
+    monkeypatch.setenv(KIND_VARIABLE, CpuKind.AMX)
 
 
 def test_promises_are_those_of_the_kind_of_cpu():
@@ -60,7 +61,7 @@ def test_the_command_ends_with_that(found, page, monkeypatch, tmp_path, capsys):
     slow = measured(own=0.51)
     if found is families:
         slow = {"relu: sagsae, start": timing(1.0), "relu: SAELens, as shipped": timing(1.0)}
-        monkeypatch.setattr(promises, "kind", lambda: "no bfloat16")
+        monkeypatch.setenv(KIND_VARIABLE, CpuKind.NO_BFLOAT16)
     else:
         monkeypatch.setattr(step, "start_up", lambda: "")
     monkeypatch.setattr(found, "compete", lambda *_: slow)
@@ -78,16 +79,23 @@ def test_the_page_promises_what_is_measured():
     """For every kind of CPU, under the names that benchmarks give."""
     page = promises.PAGE.read_text()
     named = {"gated, start", "sagsae_tied, L0 = 64", "absjumprelu, start", promises.BETTER_PATH}
-    for column in ("AMX", "AVX512-BF16", "no bfloat16"):
+    for column in CpuKind:
         assert named <= promises.promised(page, column).keys() | {"absjumprelu, start"}
     assert named <= promises.promised(page, "no bfloat16").keys()
 
 
-def test_both_paths_are_forced(monkeypatch, capsys):
+def test_both_paths_are_forced(each_cpu_kind, monkeypatch, capsys):
+    """Which one a step chooses by itself follows from the kind of CPU."""
     sizes = ["--d", "16", "--width", "64", "--batch", "32", "--l0s", "4", "--rounds", "1"]
     monkeypatch.setattr("sys.argv", ["paths", *sizes, "--names", "gated", "relu"])
     paths.main()
-    printed = capsys.readouterr().out
-    assert "| gated, L0 = 4 | 0.0" in printed
-    assert "| relu, start | 0.5" in printed
-    assert printed.count("| entries |") == printed.count("| dense |") == 2
+    printed = capsys.readouterr().out.splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in printed]
+    shares = {row[0]: float(row[1]) for row in rows if row and row[0].startswith(("gated", "relu"))}
+    assert shares["gated, L0 = 4"] == pytest.approx(4 / 64, abs=0.01)
+    assert shares["relu, start"] == pytest.approx(0.5, abs=0.1)
+    bounds = {CpuKind.AMX: 0.043, CpuKind.AVX512_BF16: 0.15, CpuKind.NO_BFLOAT16: 0.28}
+    for row in rows:
+        if row and row[0] in shares:
+            dense = shares[row[0]] >= bounds[each_cpu_kind]
+            assert row[4] == ("dense" if dense else "entries"), row

@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sagsae.activations import language_models
-from sagsae.activations.cpu_products import Float32Linear, multiply_in_float32
+from sagsae.activations.cpu_products import CpuKind, Float32Linear, multiply_in_float32
 from sagsae.activations.language_models import load_language_model
 from tests.sagsae.evaluation.samples import ARCHITECTURES, LENGTH, VOCABULARY, tiny_model
 
@@ -67,13 +66,11 @@ def test_the_model_is_as_exact_and_its_weights_are_the_same(models):
         assert torch.equal(before, after)
 
 
-@pytest.mark.parametrize("supported", [True, False])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-def test_a_loaded_model_multiplies_what_the_machine_can(monkeypatch, tmp_path, supported, dtype):
-    monkeypatch.setattr(language_models, "has_bfloat16", lambda: supported)
+def test_a_loaded_model_multiplies_what_the_machine_can(each_cpu_kind, tmp_path, dtype):
     tiny_model("llama").save_pretrained(tmp_path)
     kinds = {type(m) for m in load_language_model(tmp_path, dtype).modules()}
-    changed = dtype == torch.bfloat16 and not supported
+    changed = dtype == torch.bfloat16 and each_cpu_kind == CpuKind.NO_BFLOAT16
     assert (Float32Linear in kinds) == changed
     assert (torch.nn.Linear in kinds) != changed
     kinds = {type(m) for m in load_language_model(tmp_path, dtype, "meta").modules()}
