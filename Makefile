@@ -72,6 +72,7 @@ bench: $(VENV)/.ready-dev $(PEERS)/.ready ## every benchmark, with other librari
 	$(BIN)/python -m benchmarks.paths --check
 	$(BIN)/python -m benchmarks.families --peers $(PEERS)/bin/python --threads 1 --check
 	$(BIN)/python -m benchmarks.width --threads 1
+	$(BIN)/python -m benchmarks.trainings
 	$(BIN)/python -m benchmarks.card
 	$(BIN)/python -m benchmarks.stream
 	$(BIN)/python -m benchmarks.dump --model smollm2-135m

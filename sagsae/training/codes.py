@@ -18,23 +18,19 @@ from sagsae.training.threads import total
 
 
 class Gate(NamedTuple):
-    """What makes codes of pre-activations: vectors [H], the two sides of zero apart, and scalars.
+    """What makes codes of pre-activations: vectors [H], and scalars.
 
-    ``pre = u + bias`` opens the side whose threshold it exceeds: the positive one above
-    ``theta_pos``, the negative one below ``-theta_neg``. With s = pre or -pre and the vectors of
-    that side, ``p = s - theta`` and ``|z| = max(0, s gain + c)``. A side that never opens has an
-    infinite theta. The penalty of an open entry is ``cost (on_p p + on_z |z|) + on_count``, and
-    ``weight`` is that of the penalty in the loss, over B. ``band`` is the bandwidth of the kernel
-    that estimates the gradient of a threshold; 0 for none.
+    ``sides`` [H, 2, 3] has theta, gain and c, first of the positive side of zero, then of the
+    negative one. ``pre = u + bias`` opens the side whose threshold it exceeds: the positive one
+    above its theta, the negative one below -theta. With s = pre or -pre, ``p = s - theta`` and
+    ``|z| = max(0, s gain + c)``. A side that never opens has an infinite theta. The penalty of an
+    open entry is ``cost (on_p p + on_z |z|) + on_count``, and ``weight`` is that of the penalty in
+    the loss, over B. ``band`` is the bandwidth of the kernel that estimates the gradient of a
+    threshold; 0 for none.
     """
 
     bias: np.ndarray
-    theta_pos: np.ndarray
-    theta_neg: np.ndarray
-    gain_pos: np.ndarray
-    gain_neg: np.ndarray
-    c_pos: np.ndarray
-    c_neg: np.ndarray
+    sides: np.ndarray
     cost: np.ndarray
     on_p: np.floating
     on_z: np.floating
@@ -86,34 +82,29 @@ class Rows(NamedTuple):
 
 @njit(inline="always", **OPTIONS)
 def _facing(gate, h, pre):
-    """The side that an element faces, its size there, and theta, gain and c of that side.
+    """The side that an element faces, 0 or 1, its sign, its size there, and theta, gain and c of
+    that side.
 
-    Those of both sides are loaded, which spares a branch.
+    The side is an index and a factor: signs come in no order, and no CPU foresees a branch on them.
     """
-    theta_pos, theta_neg = gate.theta_pos[h], gate.theta_neg[h]
-    gain_pos, gain_neg = gate.gain_pos[h], gate.gain_neg[h]
-    c_pos, c_neg = gate.c_pos[h], gate.c_neg[h]
-    positive = not pre - theta_pos < -pre - theta_neg  # or NaN
-    return (
-        positive,
-        pre if positive else -pre,
-        theta_pos if positive else theta_neg,
-        gain_pos if positive else gain_neg,
-        c_pos if positive else c_neg,
-    )
+    of_latent = gate.sides[h]
+    positive = not pre - of_latent[0, 0] < -pre - of_latent[1, 0]  # or NaN
+    side = 1 - np.int64(positive)
+    sign = gate.bias.dtype.type(1 - 2 * side)
+    return side, sign, pre * sign, of_latent[side, 0], of_latent[side, 1], of_latent[side, 2]
 
 
 @njit(inline="always", **OPTIONS)
 def _code(gate, h, pre):
     """Code and auxiliary code of one element, their sizes, and its penalty."""
-    positive, size, theta, gain, c = _facing(gate, h, pre)
+    _, sign, size, theta, gain, c = _facing(gate, h, pre)
     zero = gate.bias.dtype.type(0)
     p, m = size - theta, size * gain + c
     p = zero if p <= 0 else p  # NaN stays, and reaches the loss
     m = zero if p == 0 or m <= 0 else m
     penalty = gate.cost[h] * (gate.on_p * p + gate.on_z * m)
     penalty += gate.on_count if m != 0 else zero
-    return m if positive else -m, p if positive else -p, m != 0, penalty
+    return m * sign, p * sign, m != 0, penalty
 
 
 @njit(inline="always", **OPTIONS)
@@ -123,9 +114,9 @@ def _back(gate, h, pre, dz, da):
     The gradient of theta is that of p, and where ``band`` is not zero the estimate of
     arXiv 2407.14435 for the jump of the code and the step of the count at theta.
     """
-    positive, size, theta, gain, c = _facing(gate, h, pre)
+    side, sign, size, theta, gain, c = _facing(gate, h, pre)
     zero = gate.bias.dtype.type(0)
-    scaled, at_z, at_p = size * gain, dz if positive else -dz, da if positive else -da
+    scaled, at_z, at_p = size * gain, dz * sign, da * sign
     near = abs(size - theta) * 2 < gate.band
     at_edge = (
         ((theta * gain + c) * at_z + gate.on_count * gate.weight) / gate.band if near else zero
@@ -134,8 +125,7 @@ def _back(gate, h, pre, dz, da):
     weight = gate.weight * gate.cost[h]
     at_p = at_p + weight * gate.on_p if is_open else zero
     at_z = at_z + weight * gate.on_z if is_open and scaled + c > 0 else zero
-    back = at_z * gain + at_p
-    return positive, -at_p - at_edge, scaled * at_z, at_z, back if positive else -back
+    return side, -at_p - at_edge, scaled * at_z, at_z, (at_z * gain + at_p) * sign
 
 
 @njit(**OPTIONS)
@@ -288,8 +278,7 @@ def rows_of_entries(gate, found, a, groups, W, x, g, first, last):
 def _entry_back(gate, found, e, dz, da, sums):
     """`_back` of entry ``e``: its ``du``, and its share of the sums."""
     h = found.latents[e]
-    positive, theta, r, c, back = _back(gate, h, found.values[e], dz, da)
-    side = 0 if positive else 1
+    side, theta, r, c, back = _back(gate, h, found.values[e], dz, da)
     sums[h, side] += theta
     sums[h, 2 + side] += r
     sums[h, 4 + side] += c

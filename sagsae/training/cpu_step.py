@@ -35,7 +35,7 @@ from sagsae.training.weight_updates import Rates, Weights
 # by kind of CPU (never where it is not in hardware), and of float32.
 DENSE_BFLOAT16 = {
     CpuKind.AMX: 0.043,
-    CpuKind.AVX512_BF16: 0.15,
+    CpuKind.AVX512_BF16: 0.22,
     CpuKind.NO_BFLOAT16: math.inf,
 }
 DENSE_FLOAT32 = 0.28
@@ -188,16 +188,13 @@ class CpuStep:
     def _gate(self, lam: float) -> Gate:
         sae, v, scalar = self.sae, self.params, self._float.type
         sides = sae.sides(v)
+        positive = sides.theta_pos, sides.r_pos.exp(), sides.c_pos
+        both = positive, (sides.theta_neg, sides.r_neg.exp(), sides.c_neg)
         none = torch.zeros_like(sides.c_pos)
         cost = torch.ones_like(none) if sae.unit_rows else v["W_dec"].norm(dim=1)
         return Gate(
             bias=as_array(v.get("b_enc", none)),
-            theta_pos=as_array(sides.theta_pos.contiguous()),
-            theta_neg=as_array(sides.theta_neg.contiguous()),
-            gain_pos=as_array(sides.r_pos.exp()),
-            gain_neg=as_array(sides.r_neg.exp()),
-            c_pos=as_array(sides.c_pos.contiguous()),
-            c_neg=as_array(sides.c_neg.contiguous()),
+            sides=as_array(torch.stack([torch.stack(side, -1) for side in both], 1)),
             cost=as_array(cost),
             on_p=scalar(sae.penalised == GATE),
             on_z=scalar(sae.penalised == SIZE),
@@ -222,14 +219,14 @@ class CpuStep:
         gate, entries, signed = batch.gate, self.entries, self.sae.two_sided
         near = self._near(batch)
         reach = np.maximum(near, gate.band / 2)
-        upper, lower = gate.theta_pos - reach, gate.theta_neg - reach if signed else None
+        theta, below = gate.sides[:, :, 0].T
+        upper, lower = theta - reach, below - reach if signed else None
         find = partial(selection.beyond, as_array(self.u), gate.bias, upper, lower, entries)
         self.threads.share(self.batch_size, find)
         if near.any():
             x, W = as_array(batch.read), as_array(self.params["W_enc"].T)
-            again = partial(
-                selection.refine, entries, x, W, gate.bias, gate.theta_pos, near, signed
-            )
+            bias, middle = gate.bias, np.ascontiguousarray(theta)
+            again = partial(selection.refine, entries, x, W, bias, middle, near, signed)
             self.threads.share(self.batch_size, again)
 
     def _near(self, batch: Batch) -> np.ndarray:
@@ -241,9 +238,9 @@ class CpuStep:
         """
         gate = batch.gate
         if not gate.band:
-            return np.zeros_like(gate.theta_pos)
+            return np.zeros_like(gate.bias)
         operands = batch.read.square().mean().sqrt() * self.params["W_enc"].norm(dim=0)
-        coarse = (gate.theta_pos + as_array(operands)) * torch.finfo(self.dtype).eps
+        coarse = (gate.sides[:, 0, 0] + as_array(operands)) * torch.finfo(self.dtype).eps
         near = np.where(coarse * EXACT > gate.band, gate.band / 2 + coarse, 0)
         return near.astype(self._float)
 
