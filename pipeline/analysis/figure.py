@@ -253,11 +253,12 @@ def main(measures: Path, root: Path, out: list[Path]) -> None:
     from matplotlib import rc_context
 
     spec, known = Scope.read(measures / outputs.SCOPE), Measures(measures)
-    for path in out:
-        say(f"draws {path}")
-        kind = path.suffix[1:]
-        drawn, numbers = draw(path.stem, root, spec, known)
-        with rc_context(fname=STYLE), whole_file(path) as partial:
-            drawn.savefig(partial, format=kind, metadata=UNDATED[kind])
-        if kind == "png":
-            write_csv(path.with_suffix(".csv"), numbers, None)
+    for name, files in groupby(out, lambda path: path.with_suffix("")):
+        say(f"draws {name}")
+        drawn, numbers = draw(name.name, root, spec, known)
+        for path in files:
+            kind = path.suffix[1:]
+            with rc_context(fname=STYLE), whole_file(path) as partial:
+                drawn.savefig(partial, format=kind, metadata=UNDATED[kind])
+            if kind == "png":
+                write_csv(path.with_suffix(".csv"), numbers, None)

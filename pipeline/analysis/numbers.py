@@ -46,8 +46,9 @@ LOOKS = {
 OTHER_COLOURS = ("#000000", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#E69F00", "#56B4E9")
 OTHERS = tuple(zip(OTHER_COLOURS, "h<>*pXd", strict=True))
 
-# Of firings with either sign, here and in the latent browser.
-POSITIVE_COLOUR, NEGATIVE_COLOUR = "#0072B2", "#D55E00"
+# Of activations with either sign, here and in the latent browser: the ends of ColorBrewer's RdBu,
+# which no variant has.
+POSITIVE_COLOUR, NEGATIVE_COLOUR = "#2166AC", "#B2182B"
 
 # As it is, and in whole numbers with commas.
 plain, count = "{:g}".format, "{:,.0f}".format

@@ -29,6 +29,7 @@ from sagsae.files import whole_file, write_atomic
 # What LaTeX cannot set as it is, replaced once its special characters are escaped.
 SYMBOLS = {
     "λ": r"$\lambda$",
+    "²": r"$^2$",
     "α": r"$\alpha$",
     "±": r"$\pm$",
     "−": "$-$",

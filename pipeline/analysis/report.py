@@ -22,6 +22,7 @@ from pipeline.analysis.figure import (
     synthetic_figures,
     title_and_caption,
 )
+from pipeline.analysis.in_one_line import result
 from pipeline.analysis.numbers import (
     format_number,
     matched_column,
@@ -31,7 +32,7 @@ from pipeline.analysis.numbers import (
     variant_label,
     with_error,
 )
-from pipeline.analysis.page import Grid, grid, parts_of, template
+from pipeline.analysis.page import Grid, Part, grid, parts_of, template
 from pipeline.analysis.table import Table, tables_of
 from pipeline.analysis.tables.cells import CELLS, POINTS
 from pipeline.analysis.tables.comparison import COMPARISON, KNOWN, read_off
@@ -63,6 +64,8 @@ STANDING = (
     "Loss Recovered sets the loss with the reconstruction spliced in against zero ablation. Where "
     "zero ablation costs less than 0.1 nats, the ratio is noise and is not given.",
 )
+# Nats per token beyond which reconstructions are of no use to a language model.
+UNUSABLE = 1.0
 # Of a study that trains the paper's variants.
 RECONSTRUCTED = (
     "The equations of SA-GSAE used here are a reconstruction from the paper's abstract, figure "
@@ -71,11 +74,16 @@ RECONSTRUCTED = (
 )
 
 
-def figure(path: Path) -> dict[str, str]:
-    """An image as text, with its title and its caption."""
+def figure(path: Path, rows: Mapping[Table, pd.DataFrame]) -> dict[str, str]:
+    """An image as text, with its title, which has a result of the table that it draws, and its
+    caption."""
     title, caption = title_and_caption(path.stem)
+    drawn, cut = parts(path.stem)
+    table = next((table for table in drawn.tables if table in rows), None)
+    if table and (words := result(table.name, rows[table], cut.recipe or None)):
+        title += f": {words}"
     data = base64.b64encode(path.read_bytes()).decode()
-    return {"source": f"data:image/png;base64,{data}", "title": title, "caption": caption}
+    return {"source": f"data:image/svg+xml;base64,{data}", "title": title, "caption": caption}
 
 
 def report(scope: Scope, root: Path, browser: str | None = None) -> str:
@@ -89,14 +97,16 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
     tables = [table for table in tables_of(scope) if table.report]
     rows = {table: read_table(root / table.path) for table in tables}
     names = [*figures_of(scope), *(synthetic_figures() if scope.with_synthetic else ())]
-    figures = {name: figure((root / "figures" / name).with_suffix(".png")) for name in names}
+    figures = {name: figure((root / "figures" / name).with_suffix(".svg"), rows) for name in names}
     first = first_figure(list(figures), rows)
     claims = next((rows[table] for table in tables if table.name == "claims"), pd.DataFrame())
     shown = first_setting(claims)
     values: dict[str, Any] = {
         "scope": scope,
         "variants": [variant_label(name) for name in rows[CELLS]["variant"].unique()],
-        "answer": answer(scope, rows),
+        "headline": headline(scope, rows),
+        "answer": without_constants(answer(scope, rows)),
+        "remarks": remarks(scope, rows),
         "first": figures.pop(first, None),
         "claims": judged(shown, scope),
         "others": len(scope.settings) - 1,
@@ -116,6 +126,47 @@ def first_figure(names: list[str], rows: Mapping[Table, pd.DataFrame]) -> str:
     ordered = sorted(names, key=lambda name: not name.endswith(f"@{recipe}"))
     known = (name for start in FIRST for name in ordered if name.startswith(start))
     return next(known, next(iter(names), ""))
+
+
+def headline(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> str:
+    """What came out, in one sentence: of the first comparison, else of the ranking."""
+    cells = rows[CELLS]
+    seeds = cells.groupby([*SWEEP.split(), "lam"], dropna=False)["seed"].nunique()
+    fewest = "one seed" if seeds.min() == 1 else f"{seeds.min()} seeds or more"
+    if COMPARISON in rows and not (known := _both_there(rows[COMPARISON])).empty:
+        item = scope.comparisons[0]
+        names = [variant_label(side.variant) for side in (item.candidate, item.baseline)]
+        ahead = known["dominates"].eq(True).sum()
+        behind = (known["dominates"].eq(False) & (known["max_gap"] < 0)).sum()
+        rest = len(known) - ahead - behind
+        text = (
+            f"{names[0]} explains more variance than {names[1]} at every shared L0 at {ahead} of "
+            f"{len(known)} hookpoints, less at {behind}"
+        )
+        return f"{text}; {rest} undecided ({fewest})." if rest else f"{text} ({fewest})."
+    if RANKING in rows and (words := result(RANKING.name, rows[RANKING])):
+        return f"{words} ({fewest})."
+    return ""
+
+
+def remarks(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> list[str]:
+    """How the numbers of the answer were read, and what an unusual one means."""
+    said = []
+    if COMPARISON in rows or RANKING in rows:
+        said.append(
+            "Numbers at a matched L0 are interpolated between the autoencoders of a sweep, "
+            "linearly in log L0."
+        )
+    lost = rows[CELLS]["ce_sae"] - rows[CELLS]["ce_clean"] if "ce_sae" in rows[CELLS] else None
+    if lost is not None and lost.max() > UNUSABLE:
+        worst = rows[CELLS].iloc[int(lost.argmax())]
+        said.append(
+            f"A CE loss increase of more than {UNUSABLE:g} nats per token (here up to "
+            f"{lost.max():.1f}, {worst['model']} {worst['hookpoint']}) means that the language "
+            "model does not work with the reconstructions: the autoencoder is undertrained, "
+            "collapsed or too sparse."
+        )
+    return said
 
 
 def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
@@ -142,6 +193,18 @@ def answer(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> Grid:
         return grid(ranked, list(resolved([shown])), f"The sweeps at L0 = {l0:g}, the best first")
     shown = f"{SWEEP} lam k {METRICS} loss_added collapsed"
     return grid(rows[POINTS], list(resolved([shown])), "The points of every sweep")
+
+
+def without_constants(part: Part) -> Part:
+    """A table of several rows without the columns that say the same in each; the title says it."""
+    if isinstance(part, str) or len(part.texts) < 2:
+        return part
+    same = part.texts.columns[(part.texts == part.texts.iloc[0]).all().to_numpy()]
+    if len(same) in (0, len(part.texts.columns)) or not part.texts.columns.is_unique:
+        return part
+    words = (f"{name} {part.texts[name].iloc[0]}".strip() for name in same)
+    title = f"{part.title} (in each row: {', '.join(words)})"
+    return Grid(title, part.texts.drop(columns=same))
 
 
 def _both_there(compared: pd.DataFrame) -> pd.DataFrame:
@@ -181,17 +244,17 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
     error = math.hypot(*(row[f"{name}_se"] for name in names))
     reason = row[f"l0_{l0:g}_reason"] or row["overlap_reason"]
     return {
-        "Place": f"{row['model']}, {row['hookpoint']}",
+        "Hookpoint": f"{row['model']}, {row['hookpoint']}",
         "Recipe": recipe_name(row["recipe"]),
-        "Higher R2": _better(row, ends[0] - ends[1]),
-        "R2, first minus second": with_error(ends[0] - ends[1], error, signed),
-        "R2": both["r2"],
+        "Higher R²": _better(row, ends[0] - ends[1]),
+        "R², first minus second": with_error(ends[0] - ends[1], error, signed),
+        "R²": both["r2"],
         **{KNOWN[name]: both[name] for name in TRUTH if name in both},
-        "Draws of seeds with the first higher at every L0": _surely(row),
-        **({} if scope.truth else {"Nats lost a token": both["loss_added"]}),
+        "P(first higher at every L0)": _surely(row),
+        **({} if scope.truth else {"CE loss increase (nats/token)": both["loss_added"]}),
         "Dead": both["dead_fraction"],
         "H": f"{row['candidate_width']} / {row['baseline_width']}",
-        "Why there is no R2": reason if pd.isna(ends).any() else "",
+        "Why there is no R²": reason if pd.isna(ends).any() else "",
     }
 
 
@@ -226,8 +289,9 @@ def topics(
     for table, values in rows.items():
         if values.empty:
             continue
-        page = table.title, parts_of(table, values, scope)
-        shown[_topic(table.make.__module__)]["tables"].append(page)
+        title = ": ".join(filter(None, [table.title, result(table.name, values)]))
+        read = [without_constants(part) for part in parts_of(table, values, scope)]
+        shown[_topic(table.make.__module__)]["tables"].append((title, read))
     return {name: of_topic for name, of_topic in shown.items() if of_topic}
 
 

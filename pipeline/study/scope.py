@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # What is compared along a sweep, at equal L0 or equal lambda -> its name in words.
 SWEPT = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
 # With what comparisons read off at a matched L0 besides.
-MATCHED = SWEPT | {"loss_added": "Nats lost"}
+MATCHED = SWEPT | {"loss_added": "CE loss increase (nats/token)"}
 
 # L0 at which sweeps are read off where a study compares nothing.
 DEFAULT_LEVEL = 64.0

@@ -1,4 +1,4 @@
-"""Products on a CPU: which kind of CPU it is, on how many threads, and without bfloat16 in hardware.
+"""Products on a CPU: its kind, the number of threads, and bfloat16 that is not in hardware.
 
 Without AVX512, PyTorch multiplies bfloat16 in a plain loop, some sixty times slower than float32.
 `multiply_in_float32` has the products taken in float32 and the results rounded to bfloat16. That is

@@ -6,8 +6,7 @@ two or three seeds, where a bootstrap over the seeds holds it in 67 or 79 %.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +16,10 @@ from sagsae.comparison.sweeps import Floats
 
 # Share of an interval that lies below its upper end.
 UPPER = 0.975
-# Fewer points have no correlation here.
+# Fewer points, or cells of a design, have no correlation, or no interval.
 LEAST_POINTS = 5
+# Samples of a bootstrap.
+DRAWS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +37,11 @@ def half_width(variances: Floats, sizes: Floats) -> Floats:
     The degrees of freedom are those of Welch and Satterthwaite.
 
     Args:
-        variances: [n, k] float64, of each mean as it stands in the sum.
-        sizes: [k], values in each mean; two at least.
+        variances: [..., k] float64, of each mean as it stands in the sum.
+        sizes: [k] or [..., k], values in each mean; two at least.
 
     Returns:
-        [n] float64.
+        [...] float64.
     """
     total, fourth = variances.sum(-1), (variances**2 / (sizes - 1)).sum(-1)
     freedom = np.divide(total**2, fourth, out=np.ones_like(total), where=fourth > 0)
@@ -68,20 +69,55 @@ def mean_difference(candidates: Sequence[Floats], baselines: Sequence[Floats]) -
     return Interval(value=value, low=value - room, high=value + room)
 
 
-def rank_correlation(x: Floats, y: Floats) -> Interval:
-    """Spearman's correlation, with the interval of Bonett and Wright (2000).
+def rank_correlation(
+    x: Floats, y: Floats, cells: Sequence[Hashable], given: Sequence[Floats] = ()
+) -> Interval:
+    """Spearman's correlation, or the partial one, with an interval by a bootstrap over cells.
+
+    Points of one cell of a design (a width, a sparsity and a family) are alike, so that cells are
+    drawn and not points: `DRAWS` times, with the ranks of all points. Of the partial correlation
+    the ranks of x and y are taken after a linear fit to what is given.
 
     Args:
         x, y: [n] float64 without NaN.
+        cells: [n], the cell of the design that each point belongs to.
+        given: What the correlation is partial to: numbers [n], or indicators of classes.
 
-    All is None for fewer than `LEAST_POINTS` points, or where x or y is constant; the ends are None
-    where all ranks agree.
+    All is None for fewer than `LEAST_POINTS` points, where x or y is constant given the others, or
+    where points do not exceed what is given by `LEAST_POINTS`; the ends are None where all ranks
+    agree, or where cells do not exceed what is given by `LEAST_POINTS`.
     """
-    if len(x) < LEAST_POINTS or np.ptp(x) == 0 or np.ptp(y) == 0:
+    known = np.stack([np.ones(len(x)), *given], 1)
+    if len(x) < LEAST_POINTS + len(given):
         return Interval(value=None)
-    value = float(stats.spearmanr(x, y).statistic)
-    if abs(value) > 1 - 1e-12:
-        return Interval(value=value)
-    room = stats.norm.ppf(UPPER) * math.sqrt((1 + value**2 / 2) / (len(x) - 3))
-    low, high = np.tanh([math.atanh(value) - room, math.atanh(value) + room])
-    return Interval(value=value, low=float(low), high=float(high))
+    ranks = np.stack([stats.rankdata(x), stats.rankdata(y)], 1)
+    names, cell = np.unique([repr(name) for name in cells], return_inverse=True)
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)
+    weights = np.concatenate([np.ones((1, len(x))), drawn[:, cell]])
+    value, *draws = _correlations(ranks, known, weights)
+    if np.isnan(value):
+        return Interval(value=None)
+    sound = np.array(draws)[~np.isnan(draws)]
+    if len(names) < LEAST_POINTS + len(given) or abs(value) > 1 - 1e-9 or not sound.size:
+        return Interval(value=float(value))
+    low, high = np.quantile(sound, [1 - UPPER, UPPER])
+    return Interval(value=float(value), low=float(low), high=float(high))
+
+
+def _correlations(values: Floats, known: Floats, weights: Floats) -> Floats:
+    """Of two columns [n, 2], less their fits to known ones [n, k], under each row of weights
+    [draws, n]; NaN where nothing is left of one."""
+    total = np.einsum("dn,ni,nj->dij", weights, known, known)
+    both = np.einsum("dn,ni,nj->dij", weights, known, values)
+    fitted = np.einsum(
+        "ni,dij->dnj", known, np.linalg.pinv(total, rtol=1e-9, hermitian=True) @ both
+    )
+    rest = values - fitted
+    first, second, shared = (
+        np.einsum("dn,dn->d", weights, rest[..., i] * rest[..., j])
+        for i, j in ((0, 0), (1, 1), (0, 1))
+    )
+    spread = (weights @ (values - values.mean(0)) ** 2).prod(1)
+    empty = first * second <= 1e-12 * spread
+    return np.where(empty, np.nan, shared / np.sqrt(np.where(empty, 1, first * second)))

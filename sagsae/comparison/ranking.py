@@ -11,12 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sagsae.comparison.intervals import half_width
 from sagsae.comparison.sweeps import Estimate, Floats, Frontier, Sweep
-
-# Standard errors of a difference beyond which two values are told apart.
-APART = 2.0
-# Differences other than zero that a sign test needs: with fewer its p cannot be below 0.05.
-LEAST_FOR_SIGNS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +41,8 @@ class Spread:
     sd: float
     sweeps: int
     """How many have several seeds."""
+    freedom: int
+    """Degrees of freedom: seeds less one, summed over these sweeps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,28 +115,32 @@ def pooled(samples: Sequence[Floats]) -> Spread | None:
         return None
     squares = sum(float(np.square(sample - sample.mean()).sum()) for sample in several)
     freedom = sum(sample.size - 1 for sample in several)
-    return Spread(sd=math.sqrt(squares / freedom), sweeps=len(several))
+    return Spread(sd=math.sqrt(squares / freedom), sweeps=len(several), freedom=freedom)
 
 
-def standings(values: Floats, errors: Floats, quadratic: Floats) -> list[Standing]:
+def standings(values: Floats, errors: Floats, freedom: Floats, quadratic: Floats) -> list[Standing]:
     """The rank of each value, and the best and the worst that the errors allow.
 
-    Two values are told apart if they differ by more than ``APART`` standard errors of their
-    difference, the root of the sum of the two squared errors, and by more than the larger of what
-    linear and quadratic readings of each differ by. Without both errors they are not.
+    Two values are told apart if the 95 % interval of their difference leaves out zero, by Student's
+    t with the degrees of freedom of Welch and Satterthwaite, and if they differ by more than the
+    larger of what linear and quadratic readings of each differ by. Without both errors they are
+    not.
 
     Args:
         values: [n] float64, higher is better.
         errors: Standard error of each, [n] float64; NaN where it is not known.
+        freedom: Degrees of freedom of each error, [n]; not read where the error is not known.
         quadratic: Of each the quadratic reading, [n] float64; NaN where there is none, and then
             nothing is added.
     """
     gap = values[:, None] - values[None, :]
-    least = APART * np.hypot(errors[:, None], errors[None, :])
+    known = ~np.isnan(errors)
+    pairs = [np.stack(np.broadcast_arrays(x[:, None], x), 2) for x in (errors**2, freedom + 1)]
+    least = half_width(*pairs)
     bend = np.nan_to_num(np.abs(values - quadratic))
     least = np.maximum(least, np.maximum(bend[:, None], bend[None, :]))  # NaN stays NaN
     ranks, best = 1 + (gap < 0).sum(axis=1), 1 + (gap < -least).sum(axis=1)
-    worst, known = values.size - (gap > least).sum(axis=1), ~np.isnan(errors)
+    worst = values.size - (gap > least).sum(axis=1)
     return [
         Standing(
             rank=int(ranks[i]),
@@ -147,16 +149,3 @@ def standings(values: Floats, errors: Floats, quadratic: Floats) -> list[Standin
         )
         for i in range(values.size)
     ]
-
-
-def sign_test(differences: Sequence[float]) -> float | None:
-    """Two-sided p of the exact sign test: that differences are as often above zero as below it.
-
-    Differences of zero are left out. None where fewer than ``LEAST_FOR_SIGNS`` are left.
-    """
-    above = sum(one > 0 for one in differences)
-    n = above + sum(one < 0 for one in differences)
-    if n < LEAST_FOR_SIGNS:
-        return None
-    tail = sum(math.comb(n, i) for i in range(min(above, n - above) + 1))
-    return min(1.0, tail / (1 << (n - 1)))

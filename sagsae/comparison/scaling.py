@@ -33,8 +33,8 @@ EXACT = {"ftol": 1e-12, "xtol": 1e-12, "gtol": 1e-12, "max_nfev": 2000}
 SAME_L0 = 1.15
 # The largest size of a parameter: a larger one is of a term that a few points alone have.
 MOST = 10.0
-# Fewer points than this for each parameter are no fit.
-LEAST_PER_PARAMETER = 1.5
+# A fit needs more points than parameters by more than this.
+SPARE_POINTS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +62,23 @@ def scaling(cells: pd.DataFrame) -> ScalingLaw:
     """Fit a law.
 
     Args:
-        cells: Rows of `sagsae.results`, or means over seeds: R2 and the columns `AXES`.
+        cells: Rows of `sagsae.results`, or means over seeds: R2 and the columns `AXES`. Cells of
+            one width and budget whose L0 differ by less than a factor of `SAME_L0` are one point.
 
     Raises:
-        ValueError: fewer than three widths and fewer than three budgets, too few points for the
-            parameters, or an error that is not above zero.
+        ValueError: fewer than three widths and fewer than three budgets, no more points than
+            parameters and `SPARE_POINTS`, or an error that is not above zero.
     """
     names, error = terms_of(cells), 1 - cells["r2"].to_numpy(float)
     if not names:
         raise ValueError("a law needs three widths or three budgets of training tokens")
-    if len(error) < LEAST_PER_PARAMETER * len(names) or not (error > 0).all():
+    if (points := point_count(cells)) <= len(names) + SPARE_POINTS:
         raise ValueError(
-            f"{len(error)} points for {len(names)} parameters, all with an error above zero: give "
-            "more points"
+            f"{points} points for {len(names)} parameters: give {len(names) + SPARE_POINTS + 1} or "
+            "more; seeds of one setting are one point"
         )
+    if not (error > 0).all():
+        raise ValueError("R2 of 1 or more has no logarithm of its error: leave such cells out")
     unit = _logs(cells, dict.fromkeys(AXES, 1.0))
     reference = {name: float(np.exp(logs.mean())) for name, logs in unit.items()}
     logs, wanted, rng = _logs(cells, reference), np.log(error), np.random.default_rng(0)
@@ -140,11 +143,63 @@ def _logs(cells: pd.DataFrame, reference: dict[str, float]) -> dict[str, Floats]
     return {name: np.log(cells[name].to_numpy(float) / at) for name, at in reference.items()}
 
 
+def _levels(l0: Floats) -> int:
+    """How many L0 there are; those that differ by less than a factor of `SAME_L0` are one."""
+    at = np.unique(l0)
+    return 1 + int((at[1:] / at[:-1] > SAME_L0).sum())
+
+
+def point_count(cells: pd.DataFrame) -> int:
+    """Settings of width, training tokens and L0 that cells are seeds of."""
+    return sum(_levels(of["l0"].to_numpy(float)) for _, of in cells.groupby([AXES[0], AXES[2]]))
+
+
+def rivals(cells: pd.DataFrame, axis: str, asked: pd.Series) -> tuple[float | None, float | None]:
+    """Two predictions of 1 - R2 that need no law, to hold a law against.
+
+    Args:
+        cells: Those that are known: R2 and the columns `AXES`.
+        axis: width or training_tokens, the one on which the prediction goes beyond them.
+        asked: What is predicted, by the names `AXES`.
+
+    Returns:
+        The error of the largest known value of the axis: nothing more is gained; and that error
+        times the last ratio again, per logarithm of the axis: the last step is repeated. Each at
+        the L0 asked for, linear in logarithms between known L0; None where it is not reached, or
+        where there is no step.
+    """
+    other = AXES[2] if axis == AXES[0] else AXES[0]
+    known = [
+        (float(size), _at_l0(of, float(asked["l0"])))
+        for size, of in cells[cells[other] == asked[other]].groupby(axis)
+    ]
+    reached = [(size, error) for size, error in known if error is not None]
+    if not reached or known[-1][1] is None:
+        return None, None
+    size, error = reached[-1]
+    if len(reached) < 2:
+        return error, None
+    before, larger = reached[-2]
+    slope = np.log(error / larger) / np.log(size / before)
+    return error, float(error * np.exp(slope * np.log(float(asked[axis]) / size)))
+
+
+def _at_l0(cells: pd.DataFrame, l0: float) -> float | None:
+    """1 - R2 of cells of one width and budget at an L0; None where they do not reach it."""
+    at = cells.sort_values("l0")
+    known, error = (np.log(x.to_numpy(float)) for x in (at["l0"], 1 - at["r2"]))
+    first = np.concatenate([[True], np.diff(known) > np.log(SAME_L0)]).cumsum()
+    known, error = (np.bincount(first, x)[1:] / np.bincount(first)[1:] for x in (known, error))
+    if not known[0] - np.log(SAME_L0) <= np.log(l0) <= known[-1] + np.log(SAME_L0):
+        return None
+    return float(np.exp(np.interp(np.log(l0), known, error)))
+
+
 def terms_of(cells: pd.DataFrame) -> list[str]:
     """Names of the parameters that a grid tells apart; none for fewer than three widths and three
     budgets."""
     widths, l0, budgets = (np.unique(cells[name]) for name in AXES)
-    levels = 1 + int((l0[1:] / l0[:-1] > SAME_L0).sum())
+    levels = _levels(l0)
     wide, long = widths.size > 2, budgets.size > 2
     names = ["a"] if wide or long else []
     if wide:

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
+from scipy.optimize import brentq
 
 from sagsae.comparison.intervals import half_width
-from sagsae.comparison.ranking import quadratic_at
 from sagsae.comparison.sweeps import Floats
 
 # Widths between the narrowest and the widest at which an interval is looked for.
@@ -39,9 +40,10 @@ class SignRate:
 def sign_rate(one_sided: Mapping[int, Floats], two_sided: Floats, width: int) -> SignRate:
     """How many one-sided latents are worth a two-sided one.
 
-    The value of one side is linear in log H between widths. W is the smallest width at which it
-    reaches that of two sides. The interval has the widths at which the values of both do not
-    differ: see `half_width`, to which the distance of a quadratic in log H is added.
+    The value of one side is a monotone cubic in log H between widths (Fritsch and Carlson, 1980).
+    W is the smallest width at which it reaches that of two sides. The interval has the widths at
+    which the values of both do not differ: see `half_width`, to which the distance of the cubic
+    from the line between two widths is added.
 
     Args:
         one_sided: width H -> values by seed [seeds] float64, higher is better; two widths or more.
@@ -81,40 +83,24 @@ def _equal_widths(
     shares = np.array([np.interp(grid, known, row) for row in np.eye(len(widths))]).T
     parts = np.array([x.var(ddof=1) for x in (two_sided, *samples)]) / sizes
     variances = parts * np.concatenate([np.ones((len(grid), 1)), shares], axis=1) ** 2
-    room = half_width(variances, sizes) + _curvature(known, means, grid)
-    equal = grid[(abs(two_sided.mean() - shares @ means) <= room) | (grid == math.log(worth))]
+    curve = PchipInterpolator(known, means)(grid)
+    room = half_width(variances, sizes) + abs(curve - shares @ means)
+    equal = grid[(abs(two_sided.mean() - curve) <= room) | (grid == math.log(worth))]
     low, high = (None if end in known[[0, -1]] else math.exp(end) for end in equal[[0, -1]])
     return low, high
 
 
-def _curvature(known: Floats, means: Floats, grid: Floats) -> Floats:
-    """How far the quadratic through the three nearest widths is from the line between two."""
-    if len(known) < 3:
-        return np.zeros_like(grid)
-    curved = np.array([quadratic_at(known, means, at) for at in grid], float)
-    distance: Floats = abs(curved - np.interp(grid, known, means))
-    return distance
-
-
 def needed_width(widths: Sequence[int], values: Sequence[float] | Floats, reached: float) -> float:
-    """The smallest width at which values, linear in log H between widths, reach another one.
+    """The smallest width at which a monotone cubic in log H through values reaches another value.
 
     Zero if the narrowest does, infinity if none does.
     """
     if values[0] >= reached:
         return 0.0
+    known = np.log(widths)
+    curve = PchipInterpolator(known, values)
     for i in range(1, len(widths)):
         if values[i] >= reached:
-            share = (reached - values[i - 1]) / (values[i] - values[i - 1])
-            return float(widths[i - 1] * (widths[i] / widths[i - 1]) ** share)
+            between = known[i - 1], known[i]
+            return math.exp(brentq(lambda at: float(curve(at)) - reached, *between))
     return math.inf
-
-
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """P values of several tests, adjusted by Holm's method; None stays None and counts for none."""
-    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    adjusted, most = list(p_values), 0.0
-    for place, (p, i) in enumerate(known):
-        most = max(most, min(1.0, p * (len(known) - place)))
-        adjusted[i] = most
-    return adjusted

@@ -117,8 +117,9 @@ class MadeStudy:
         return draw(name, self.root, self.scope, Measures(self._measures))
 
     def figure(self, name: str) -> None:
-        out = self.root / "figures" / f"{name}.png"
-        run(["figure", f"--measures={self._measures}", f"--root={self.root}", f"--out={out}"])
+        """As the workflow draws it: an image for readers, one for the report."""
+        out = [f"{self.root}/figures/{name}.{end}" for end in ("png", "svg")]
+        run(["figure", f"--measures={self._measures}", f"--root={self.root}", "--out", *out])
 
     def page(self, name: str, end: str = "md") -> str:
         """A table for readers."""

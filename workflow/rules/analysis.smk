@@ -18,7 +18,7 @@ from pipeline.study.inputs import unless_current
 # After a change of the analysis, or of the study, all is made again, in seconds; nothing trains.
 CODE = made_of(SCOPE)
 STUDY = f"{MEASURES}/study.json"
-ENDS = [".png", ".csv", *(f".{name}" for name in FORMATS.figures)]
+ENDS = [".png", ".svg", ".csv", *(f".{name}" for name in FORMATS.figures if name != "svg")]
 PAGES = [
     f".{name}".replace("latex", "tex") for name in FORMATS.tables
 ]  # others on demand: tables/comparison.md
@@ -210,9 +210,9 @@ rule report:
     input:
         STUDY,
         rules.tables.input,
-        [f"{OUT}/figures/{name}.png" for name in figures_of(SCOPE)],
+        [f"{OUT}/figures/{name}.svg" for name in figures_of(SCOPE)],
         synthetic=[
-            f"{OUT}/figures/{name}.png" for name in synthetic_figures() if SCOPE.with_synthetic
+            f"{OUT}/figures/{name}.svg" for name in synthetic_figures() if SCOPE.with_synthetic
         ],
     output:
         html=report(

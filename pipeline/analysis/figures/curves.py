@@ -44,7 +44,7 @@ def _when(scope: Scope) -> Iterable[Cut]:
     when=_when,
     measures=(CURVES,),
     title="Training curves",
-    caption="A line shows one side of the main comparison while it trains. Where it still falls "
+    caption="A line shows one variant of the main comparison while it trains. Where it still falls "
     "at the end, a longer training would change the result.",
 )
 def figure_curves(shown: Shown) -> Drawn:

@@ -1,4 +1,4 @@
-"""Depth: R2, L0 and nats of a model with several layers, layer by layer."""
+"""Depth: R², L0 and nats of a model with several layers, layer by layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.study.places import Place
 from pipeline.study.scope import Scope
 
 # What is drawn -> its name.
-MEASURED = {"r2": "R2", "l0": "L0", "nats": "Nats a token lost"}
+MEASURED = {"r2": "R²", "l0": "L0", "nats": "CE loss increase\n(nats per token)"}
 LINE = ["model", "place", "series", "variant", "width", "number"]
 
 
@@ -28,10 +28,10 @@ def _when(scope: Scope) -> Iterable[Cut]:
 @figure(
     [CELLS, POINTS],
     when=_when,
-    title="R2, L0 and nats against depth",
+    title="R², L0 and CE loss increase against depth",
     caption="A line joins the layers of a sweep at its first lambda or k, at its second, and so "
-    "on; means over seeds, collapsed cells left out. Nats are what the next-token loss "
-    "rises by.",
+    "on; means over seeds, collapsed cells left out. The CE loss increase is how much the "
+    "next-token loss rises when reconstructions replace the activations.",
 )
 def figure_depth(shown: Shown) -> Drawn:
     points = _points(replace(shown, everything=True).rows(CELLS))

@@ -92,8 +92,9 @@ WHOLE: Look = {"color": "#222222", "ls": "--", "lw": 0.9}
     [PROBING, POINTS],
     when=PROBED,
     title="Sparse probing",
-    caption="A line shows how often a probe on k sides of a code tells a label from its "
-    "absence. The sides of a higher line follow the labels more closely; 0.5 is chance.",
+    caption="A line shows the accuracy of a probe on k latents, each sign of a signed latent "
+    "apart, that "
+    "tells a label from its absence. The higher line is better; 0.5 is chance.",
 )
 def figure_probing(shown: Shown) -> Drawn:
     rows, knobs = _rows(shown, PROBING)
@@ -104,7 +105,7 @@ def figure_probing(shown: Shown) -> Drawn:
     points = points.assign(accuracy_se=means["accuracy"].sem().to_numpy())
     series, ks = shown.lines(points), sorted(points["k"].unique())
     legend = plot.legend_of(series | {NEURONS: COORDINATES, DENSE: WHOLE})
-    labels = "Sides that a probe may use, k", "Accuracy"
+    labels = "Latents that a probe may use, k", "Accuracy"
     drawing, panels = shown.panels(points, legend, labels, sharey=True)
     for panel, unordered in panels:
         here = unordered.sort_values("k", kind="stable")
@@ -126,8 +127,9 @@ def figure_probing(shown: Shown) -> Drawn:
     [ABSORPTION, POINTS],
     when=PROBED,
     title="Feature absorption",
-    caption="A line shows how much of a first letter is left to sides that do not stand for it. "
-    "The lower line is better.",
+    caption="A line shows the share of tokens with a first letter at which the latents for this "
+    "letter "
+    "are silent and another latent takes their place. The lower line is better.",
 )
 def figure_absorption(shown: Shown) -> Drawn:
     cells, knobs = _rows(shown, ABSORPTION)

@@ -24,10 +24,11 @@ def _when(scope: Scope) -> Iterable[Cut]:
 @figure(
     [RANKING, PREDICTIONS],
     when=_when,
-    title="Quality against width",
-    caption="A line shows R2 at the study's first L0 against the width; dashes are two sides, "
-    "dots what a law predicts. A sign is worth the way from the dashed line to the "
-    "right, up to the solid line.",
+    title="Explained variance against width",
+    caption="A line shows R² at the study's first L0 against the width; dashed lines are signed "
+    "latents, "
+    "dots what a scaling law predicts. The width multiplier is the horizontal distance from the "
+    "dashed line to the solid line.",
 )
 def figure_widths(shown: Shown) -> Drawn:
     rows, series = _points(shown), dict[str, Look]()
@@ -37,7 +38,7 @@ def figure_widths(shown: Shown) -> Drawn:
         series[name] = look_of(colour, marker, "--" if two else "-", 0.9, hollow=two)
     legend = plot.legend_of({variant_label(name): look for name, look in series.items()})
     first = shown.spec.matched_levels[0]
-    labels = "Width, in multiples of d", f"R2 at L0 = {first:g}"
+    labels = "Width, in multiples of d", f"R² at L0 = {first:g}"
     drawing, panels = shown.panels(rows, legend, labels)
     for panel, here in panels:
         for variant, look in series.items():

@@ -20,10 +20,11 @@ BOUNDS = {"above": "^", "below": "v", "": "o"}
     [SIGN_RATES],
     when=once(SIGN_RATES.is_of),
     all_recipes=True,
-    title="What a sign is worth in width",
-    caption="A point shows how many one-sided latents are as good as a two-sided one, by R2, "
-    "with its 95 % interval; a ring: each token was seen more than once. At 1 the sign "
-    "is worth nothing; a triangle is a bound.",
+    title="Width multiplier of signed latents",
+    caption="A point shows how many times wider an unsigned dictionary must be to have the R² of "
+    "the "
+    "signed one, with its 95 % interval; a ring: each token was seen more than once. At 1 signed "
+    "latents gain nothing; a triangle is a bound.",
 )
 def figure_sign_rates(shown: Shown) -> Drawn:
     table, spec = shown.table(SIGN_RATES), shown.spec

@@ -14,7 +14,7 @@ from pipeline.analysis.figures.shown import Drawn, Look, Shown
 from pipeline.analysis.tables.effects import SETTINGS
 from pipeline.study.settings import LEVEL
 
-# Numbers of the paper that claims are judged by as well, each written once: R2 that SA-GSAE may
+# Numbers of the paper that claims are judged by as well, each written once: R² that SA-GSAE may
 # fall short of Gated and still match it; least absolute fall of the dead fraction where it does not
 # dominate; least reduction of the dead fraction, a geometric mean, at MLP outputs and elsewhere.
 MATCHED_WITHIN, DEAD_LOWER_BY, FEWER_DEAD_MLP, FEWER_DEAD_OTHER = 0.025, 0.35, 100, 2
@@ -35,13 +35,13 @@ WITH_EFFECTS = once(SETTINGS.is_of)
     [SETTINGS],
     when=WITH_EFFECTS,
     all_recipes=True,
-    title="Smallest R2 gap under every setting",
-    caption="A point shows the smallest R2 gap of one comparison, and the marks below it show "
+    title="Smallest R² gap under every setting",
+    caption="A point shows the smallest R² gap of one comparison, and the marks below it show "
     "its setting. Above the solid line SA-GSAE strictly dominates; above the dashed "
     "line it is at most the paper's 0.025 behind.",
 )
 def figure_spec_gap(shown: Shown) -> Drawn:
-    label = "Smallest R2 gap\n(SA-GSAE minus Gated)"
+    label = "Smallest R² gap\n(SA-GSAE minus Gated)"
     return specification_curve(shown, "min_gap", label, -MATCHED_WITHIN)
 
 

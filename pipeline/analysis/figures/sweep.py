@@ -1,4 +1,4 @@
-"""Figures of sweeps: all frontiers where all sweeps are ranked; figures 2, 3 and R2, one metric
+"""Figures of sweeps: all frontiers where all sweeps are ranked; figures 2, 3 and R², one metric
 against log L0; figure 11, empirical distribution functions of calibration slopes."""
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pipeline.study.cell import KNOBS
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.autoencoders.registry import sides, stem
 
-# Of the axis of R2: nearly even where R2 is spaced by the logarithm of 1 - R2.
+# Of the axis of R²: nearly even where R² is spaced by the logarithm of 1 - R².
 TICKS = (-1, 0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98, 0.99, 0.995)
-# Above and below what is drawn, as a factor of 1 - R2.
+# Above and below what is drawn, as a factor of 1 - R².
 ROOM = 1.12
-# With fewer in a panel, its ticks are evenly spaced in R2.
+# With fewer in a panel, its ticks are evenly spaced in R².
 LEAST_TICKS = 4
 # Columns of numbers, where the study has them.
 POINT = ["recipe", "model", "hookpoint", "series", "variant", "width", *KNOBS, "seeds"]
@@ -37,13 +37,13 @@ def _when(scope: Scope) -> Iterable[Cut]:
     [POINTS],
     when=_when,
     title="All frontiers",
-    caption="A line shows R2 against L0 of one sweep. The higher line is better.",
+    caption="A line shows R² against L0 of one sweep. The higher line is better.",
 )
 def figure_frontiers(shown: Shown) -> Drawn:
     points = plot.marks(replace(shown, everything=True).rows(POINTS), "r2")
     points = points.assign(family=points["variant"].map(stem), sides=points["variant"].map(sides))
     series = shown.lines(plot.in_frame(points))
-    drawing, panels = shown.panels(points, plot.legend_of(series), (plot.L0, "R2"), (3.6, 2.6))
+    drawing, panels = shown.panels(points, plot.legend_of(series), (plot.L0, "R²"), (3.6, 2.6))
     for panel, here in panels:
         plot.curves(panel, here, series)
         plot.dress(panel, here)
@@ -53,7 +53,7 @@ def figure_frontiers(shown: Shown) -> Drawn:
 
 
 def _space_by_unexplained(panel: mpl.axes.Axes, values: pd.Series) -> None:
-    """Space R2 by the logarithm of the share that is left, so that good sweeps stand apart.
+    """Space R² by the logarithm of the share that is left, so that good sweeps stand apart.
 
     Args:
         panel: Its limits say what it holds.
@@ -78,7 +78,7 @@ def _space_by_unexplained(panel: mpl.axes.Axes, values: pd.Series) -> None:
     [POINTS, COMPARISON],
     when=of_sweeps,
     of_many=True,
-    title="R2 against L0",
+    title="R² against L0",
     caption="A line shows the share of variance that a variant explains at each number of "
     "active latents. The higher line is better; where a range is shaded, compare in it.",
 )
@@ -102,8 +102,9 @@ def figure_2(shown: Shown) -> Drawn:
     [POINTS, COMPARISON],
     when=of_sweeps,
     title="Loss Recovered against L0",
-    caption="A line shows the share of the next-token loss that the reconstruction wins back "
-    "from zero ablation. The higher line is better; where a range is shaded, compare in it.",
+    caption="A line shows the share of the increase of the next-token loss under zero ablation "
+    "that "
+    "the reconstruction avoids. The higher line is better; where a range is shaded, compare in it.",
 )
 def figure_3(shown: Shown) -> Drawn:
     return against_l0(shown, "loss_recovered")

@@ -12,7 +12,7 @@ import pandas as pd
 from pipeline.analysis.figure import figure, no_language_model
 from pipeline.analysis.figures import mpl, plot
 from pipeline.analysis.figures.shown import Drawn, Look, Shown
-from pipeline.analysis.numbers import NEGATIVE_COLOUR, POSITIVE_COLOUR, looks, variant_label
+from pipeline.analysis.numbers import LOOKS, NEGATIVE_COLOUR, POSITIVE_COLOUR, looks, variant_label
 from pipeline.analysis.tables.synthetic import BY_PROTOCOL, RUNS
 from sagsae.synthetic import TAU
 
@@ -32,8 +32,12 @@ PARAMETERS = {
     "gated": UNIT | {"b_gate": -THETA_POS, "r_mag": 0.1, "b_mag": 0.0},
 }
 GATES: dict[str, Look] = {
-    "sagsae_sym": {"label": "Bi-Jump-ReLU (sign-aware)", "color": "#D55E00", "lw": 1.8},
-    "gated": {"label": "Jump-ReLU (gated)", "color": "#0072B2", "ls": "--", "lw": 1.2},
+    "sagsae_sym": {
+        "label": "Bi-Jump-ReLU (sign-aware)",
+        "color": LOOKS["sagsae_sym"].colour,
+        "lw": 1.8,
+    },
+    "gated": {"label": "Jump-ReLU (gated)", "color": LOOKS["gated"].colour, "ls": "--", "lw": 1.2},
 }
 
 
@@ -252,7 +256,7 @@ def figure_6(study: Shown) -> Drawn:
         metrics = row["metrics"]
         panel.set_title(
             f"{variant_label(row['variant'])}, {width_label(row['multiple'])}\n"
-            f"R2 {metrics['r2']:.3f}\n{metrics['pcr']:.0%} consolidated"
+            f"R² {metrics['r2']:.3f}\n{metrics['pcr']:.0%} consolidated"
         )
         panel.set(aspect="equal", xlim=(-1.25, 1.25), ylim=(-1.25, 1.25))
         panel.set_axis_off()
@@ -321,13 +325,13 @@ SHARE = f"share of pairs (|cos| ≥ {TAU:g})"
     when=no_language_model,
     all_recipes=True,
     title="Protocol C against superposition",
-    caption="The lines show R2 and the share of poles that some latent serves, against pairs "
+    caption="The lines show R² and the share of poles that some latent serves, against pairs "
     "per dimension. The higher line is better.",
 )
 def figure_8(study: Shown) -> Drawn:
     table = study.protocol("consolidation", picked=True)
     drawing, (axes,) = plot.canvas((5.2, 2.9), 1, 2)
-    shown = {"r2": "R2", "poles_found": f"poles found (|cos| ≥ {TAU:g})"}
+    shown = {"r2": "R²", "poles_found": f"poles found (|cos| ≥ {TAU:g})"}
     drawn = []
     for panel, (metric, words) in zip(axes, shown.items(), strict=True):
         drawn.append(values(table, metric, "superposition"))

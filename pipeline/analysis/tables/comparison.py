@@ -83,7 +83,7 @@ COMPARISON = Table(
     by=["comparison recipe"],
     columns=[
         f"model hookpoint {BOTH} {DOMINANCE}",
-        Column("dead_reduction", "Fewer dead", times),
+        Column("dead_reduction", "Dead fraction smaller by", times),
         "collapsed",
         matched_shown,
     ],
@@ -196,10 +196,10 @@ CONTRASTS = Table(
     by=["kind recipe"],
     columns=[
         f"model hookpoint {BOTH} pairs",
-        Column("r2_delta_abs", "Mean |ΔR2|"),
-        Column("r2_delta", "ΔR2", signed),
+        Column("r2_delta_abs", "Mean |ΔR²|"),
+        Column("r2_delta", "ΔR²", signed),
         Column("l0_delta", "ΔL0", signed),
-        Column("dead_fraction_delta", "ΔDead", signed),
+        Column("dead_fraction_delta", "Δ dead fraction", signed),
         Column("loss_recovered_delta", "ΔLoss Recovered", signed),
         "dominates mean_gap candidate_collapsed baseline_collapsed",
     ],

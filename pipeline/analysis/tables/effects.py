@@ -40,8 +40,8 @@ from sagsae.comparison.sweeps import Sweep
 
 # Columns that are effects -> their names in words. ``<column>_se`` is the standard error.
 EFFECTS = {
-    "min_gap": "Smallest R2 gap",
-    "mean_gap": "Mean R2 gap",
+    "min_gap": "Smallest R² gap",
+    "mean_gap": "Mean R² gap",
     "dead_drop": "Dead fraction lower by",
     "equal_l0_log10": "Fewer dead at equal L0, log10 of the factor",
     "dead_log10": "Fewer dead at equal lambda, log10 of the factor",

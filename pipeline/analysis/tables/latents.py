@@ -46,7 +46,8 @@ LATENTS = Table(
 COST = Table(
     "parameters",
     "Parameter accounting",
-    reads="Two signs pay for their parameters if the two-sided share is above break-even.",
+    reads="Signed latents pay for their parameters if the share that fires with both signs is "
+    "above break-even.",
 )
 CALIBRATION = Table(
     "calibration",

@@ -25,8 +25,9 @@ NAMES = [*SWEEP, "lam", "seed", "l0"]
 PROBING = Table(
     "probing",
     "Sparse probing",
-    reads="Accuracy is that of a probe on k sides of a code; 0.5 is chance. The probe of "
-    "Neurons has k coordinates of the activation, the probe of Dense has all.",
+    reads="Accuracy is that of a probe on k latents, each sign of a signed latent apart; 0.5 is "
+    "chance. The "
+    "probe of Neurons has k coordinates of the activation, the probe of Dense has all.",
     header=f"{CELL} kind k labels accuracy latents neurons dense live_sides live_latents",
     by=["recipe model hookpoint"],
     columns=["variant recipe width lam cell_k l0 k accuracy latents neurons dense"],

@@ -40,7 +40,9 @@ RANKED = (
 )
 STANDING = ["rank", "best", "worst"]
 COST = ["parameters", "tokens_per_second", "collapsed", "rank_reason"]
-READ = ("r2", "r2_se", "r2_quadratic", "seeds", "error_from")
+READ = ("r2", "r2_se", "freedom", "r2_quadratic", "seeds", "error_from")
+# What `standings` reads of each sweep; freedom is of the error.
+RANKED_BY = ("r2", "r2_se", "freedom", "r2_quadratic")
 
 
 def _open(known: Measures, root: Path) -> dict[str, Any]:
@@ -65,14 +67,14 @@ ALL_SWEEPS = Source(
 RANKING = Table(
     "ranking",
     "All against all",
-    reads="A rank is by R2 at one L0, read off each frontier. Best and worst rank count only "
-    "sweeps that differ by more than two standard errors, and by more than a linear and a "
-    "quadratic reading of either.",
+    reads="A rank is by R² at one L0, read off each frontier. Best and worst rank count only "
+    "sweeps whose difference has a 95 % interval (Student's t over seeds) without zero, and is "
+    "more than that of a linear and a quadratic reading of either.",
     whole="rank best_rank worst_rank of sides seeds parameters",
     by=["recipe model hookpoint l0"],
     columns=[
-        "series rank of best_rank worst_rank r2 loss_recovered dead_fraction f1 mcc uniqueness",
-        "accuracy_1 absorption",
+        "series rank of best_rank worst_rank r2 loss_recovered dead_fraction f1 mcc",
+        "features_found uniqueness accuracy_1 absorption",
         "parameters tokens_per_second error_from rank_reason collapsed",
     ],
     texts="home_recipe",
@@ -80,8 +82,9 @@ RANKING = Table(
 MEANS = Table(
     "ranking_summary",
     "Mean ranks",
-    reads="A sweep has a mean rank if it is ranked at every pair of model and hookpoint. First: "
-    "how often it is the best.",
+    reads="A sweep has a mean rank if it is ranked at every hookpoint of every model. First: how "
+    "often "
+    "it is the best.",
     header="recipe l0 series variant pairs mean_rank first of unranked",
     whole="first of",
     by=["recipe l0"],
@@ -125,7 +128,7 @@ def ranking_table(
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
     """The sweeps of one place at one L0, the best first, with their ranks."""
     able = table[table["r2"].notna()]
-    placed = standings(*(able[name].to_numpy(float) for name in ("r2", "r2_se", "r2_quadratic")))
+    placed = standings(*(able[name].to_numpy(float) for name in RANKED_BY))
     ranks = pd.DataFrame([vars(standing) for standing in placed], able.index, STANDING)
     ranks = ranks.rename(columns={"best": "best_rank", "worst": "worst_rank"}).assign(of=len(able))
     return table.join(ranks.astype("Int64")).sort_values(["rank", "series"])
@@ -144,13 +147,15 @@ def _readings(sweeps: Sweeps, l0: float) -> dict[SweepKey, dict[str, Any]]:
         samples.setdefault(key.recipe, []).append(reading.by_seed)
         se = reading.estimate.se
         origin = "" if se is None else "own seeds"
-        read = (reading.value, se, reading.quadratic, reading.by_seed.size, origin)
+        seeds = reading.by_seed.size
+        read = (reading.value, se, seeds - 1, reading.quadratic, seeds, origin)
         rows[key] = dict(zip(READ, read, strict=True)) | {"rank_reason": ""}
     for key, row in rows.items():
         spread = pooled(samples.get(key.recipe, []))
         if spread and row["seeds"] and row["r2_se"] is None:
             noun = "sweep" if spread.sweeps == 1 else "sweeps"
-            row |= {"r2_se": spread.sd, "error_from": f"pooled from {spread.sweeps} {noun}"}
+            row |= {"r2_se": spread.sd, "freedom": spread.freedom}
+            row["error_from"] = f"pooled from {spread.sweeps} {noun}"
     return rows
 
 

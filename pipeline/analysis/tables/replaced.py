@@ -12,7 +12,8 @@ from pipeline.study.replaced import ReplacedRun
 REPLACED = Table(
     "replaced",
     "All layers replaced at once",
-    reads="Cross entropies in nats a token over the untouched model: the sum over the layers, each "
+    reads="CE loss increase in nats per token over the untouched model: the sum over the layers, "
+    "each "
     "replaced alone, and all of them together, where each reads what the layers below have left. "
     "Recovered: the share of what zeros in all layers cost.",
     header="recipe model hookpoint variant width lam k seed layers l0 nats_alone nats_all kl_all "
@@ -20,8 +21,8 @@ REPLACED = Table(
     by=["recipe model hookpoint"],
     columns=[
         "variant width lam k seed l0",
-        Column("nats_alone", "Nats, one by one"),
-        Column("nats_all", "Nats, all at once"),
+        Column("nats_alone", "CE loss increase, one by one"),
+        Column("nats_all", "CE loss increase, all at once"),
         Column("kl_all", "KL, all at once"),
         "recovered",
     ],

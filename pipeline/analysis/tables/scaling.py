@@ -15,13 +15,16 @@ from pipeline.analysis.table import Source, Table
 from pipeline.analysis.tables.cells import CELLS
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
-from sagsae.comparison.scaling import AXES, SAME_L0, ScalingLaw, scaling
+from sagsae.comparison.scaling import AXES, SAME_L0, ScalingLaw, point_count, rivals, scaling
+from sagsae.comparison.sweeps import Floats
 
 # Factors in which recipes of one law may differ: those of the length of training.
 LENGTH = ("tokens", "unique_rows", "lr_warmup_steps", "lambda_warmup_steps")
 SWEPT_BY = ["recipes", "model", "hookpoint", "variant"]
 # What is held out -> the column of cells of which the largest value is left out.
 HELD_OUT = {"widest": "width", "longest": "training_tokens"}
+# What is predicted -> the column on which it goes beyond all cells.
+AXIS = {"wider": "width", "longer": "training_tokens"}
 # Widths or budgets that a law needs.
 LEAST = 3
 Groups = Mapping[tuple[str, ...], pd.DataFrame]
@@ -68,22 +71,27 @@ def _groups(known: Measures, root: Path) -> dict[str, Any]:
 SOURCE = Source("scaling", _groups, has_laws, tables=(CELLS,))
 SCALING = Table(
     "scaling",
-    "The law of width and training",
-    reads="Errors are of 1 - R2, as a share. The widest and the longest trained cells are "
-    "predicted by a law of all others.",
-    header="recipes model hookpoint variant cells widths budgets fit_error widest_error "
-    "longest_error",
+    "Scaling law of width and training",
+    reads="Errors are sizes, of 1 - R², as a share. The widest and the longest trained cells are "
+    "predicted by a law fitted to all others, and by two simpler predictions: nothing more is "
+    "gained (flat), or the last doubling again (step).",
+    header="recipes model hookpoint variant cells points parameters widths budgets fit_error "
+    "widest_error widest_flat widest_step longest_error longest_flat longest_step",
     by=["recipes"],
-    columns=["model hookpoint variant cells widths budgets fit_error widest_error longest_error"],
+    columns=[
+        "model hookpoint variant points parameters fit_error widest_error widest_flat widest_step",
+        "longest_error longest_flat longest_step",
+    ],
     texts="recipes",
 )
 PREDICTIONS = Table(
     "predictions",
-    "What the law says of twice the width or training",
-    reads="R2 at the study's first L0 for what was not trained, by a law fitted to all cells.",
-    header="recipes model hookpoint variant kind width tokens l0 r2",
+    "Predictions for twice the width or training",
+    reads="R² at the study's first L0 for what was not trained, by a law fitted to all cells; and "
+    "by two simpler predictions: nothing more is gained (flat), or the last doubling again (step).",
+    header="recipes model hookpoint variant kind width tokens l0 r2 r2_flat r2_step",
     by=["recipes"],
-    columns=["model hookpoint variant kind width tokens r2"],
+    columns=["model hookpoint variant kind width tokens r2 r2_flat r2_step"],
     texts="recipes",
 )
 
@@ -96,18 +104,26 @@ def law_of(cells: pd.DataFrame) -> ScalingLaw | None:
         return None
 
 
-def _held_out(cells: pd.DataFrame, column: str) -> float | None:
-    """Mean error of the prediction of the largest width or budget by a law of all other cells."""
+def _held_out(cells: pd.DataFrame, kind: str, column: str) -> dict[str, float | None]:
+    """Mean sizes of the errors of three predictions of the largest width or budget from all other
+    cells: by a law, and by its rivals."""
     held = cells[column] == cells[column].max()
-    law, asked = law_of(cells[~held]), cells[held & _near(cells["l0"], cells[~held])]
+    known, asked = cells[~held], cells[held & _near(cells["l0"], cells[~held])]
+    law = law_of(known)
     if law is None or column not in _told(law) or asked.empty:
-        return None
-    return float(_errors(law, asked).mean())
+        return {}
+    without = pd.DataFrame(
+        [rivals(known, column, cell) for _, cell in asked.iterrows()], dtype=float
+    )
+    flat, step = (_misses(column, asked) for column in without.to_numpy(float).T)
+    own = _misses(law.error(asked), asked)
+    return {f"{kind}_error": own, f"{kind}_flat": flat, f"{kind}_step": step}
 
 
-def _errors(law: ScalingLaw, cells: pd.DataFrame) -> pd.Series:
-    """By how much the law misses 1 - R2 of each cell, as a share."""
-    return law.error(cells) / (1 - cells["r2"]) - 1
+def _misses(predicted: Floats, cells: pd.DataFrame) -> float:
+    """Mean size of the error of predictions of 1 - R2 of some cells, as a share; NaN if one
+    lacks."""
+    return float(abs(predicted / (1 - cells["r2"].to_numpy(float)) - 1).mean())
 
 
 def _near(l0: pd.Series, cells: pd.DataFrame) -> pd.Series:
@@ -128,10 +144,14 @@ def scaling_table(groups: Groups) -> Iterator[dict[str, Any]]:
     Columns:
         recipes: those that differ in the length of training alone
         cells, widths, budgets: how many the law is fitted to
+        points, parameters: settings that the cells are seeds of, and what is fitted to them; there
+            is no row unless points exceed parameters by three
         fit_error: median size of the error of 1 - R2, as a share, over the cells of the fit
-        widest_error, longest_error: mean error of the prediction of the widest cells, or of those
-            trained longest, by a law of all others; empty where the others give no such law, or do
-            not reach their L0
+        widest_error, longest_error: mean size of the error of the prediction of the widest cells,
+            or of those trained longest, by a law of all others; empty where the others give no such
+            law, or do not reach their L0
+        widest_flat, longest_flat: the same of a prediction that nothing more is gained
+        widest_step, longest_step: the same of one that repeats the last step in width or training
     """
     for key, cells in groups.items():
         if (law := law_of(cells)) is None:
@@ -139,8 +159,11 @@ def scaling_table(groups: Groups) -> Iterator[dict[str, Any]]:
         row: dict[str, Any] = dict(zip(SWEPT_BY, key, strict=True))
         row |= {"cells": len(cells), "widths": cells["width"].nunique()}
         row |= {"budgets": cells["training_tokens"].nunique()}
-        row["fit_error"] = _errors(law, cells).abs().median()
-        yield row | {f"{k}_error": _held_out(cells, name) for k, name in HELD_OUT.items()}
+        row |= {"points": point_count(cells), "parameters": len(law.terms)}
+        row["fit_error"] = abs(law.error(cells) / (1 - cells["r2"]) - 1).median()
+        for kind, column in HELD_OUT.items():
+            row |= _held_out(cells, kind, column)
+        yield row
 
 
 @PREDICTIONS.made_from(SOURCE)
@@ -151,6 +174,7 @@ def prediction_table(groups: Groups, scope: Scope) -> Iterator[dict[str, Any]]:
         kind: wider: twice the widest, at the budget of most cells; longer: each width, at twice
             the longest training
         r2: predicted at this L0
+        r2_flat, r2_step: by the rivals, see scaling.csv; empty where they say nothing
     """
     l0 = scope.matched_levels[0]
     for key, cells in groups.items():
@@ -165,4 +189,7 @@ def prediction_table(groups: Groups, scope: Scope) -> Iterator[dict[str, Any]]:
         for kind, width, tokens in asked:
             at = pd.DataFrame([dict(zip(AXES, (width, l0, tokens), strict=True))])
             row = dict(zip(SWEPT_BY, key, strict=True)) | {"kind": kind, "width": width}
-            yield row | {"tokens": tokens, "l0": l0, "r2": 1 - float(law.error(at)[0])}
+            row |= {"tokens": tokens, "l0": l0, "r2": 1 - float(law.error(at)[0])}
+            flat, step = rivals(cells, AXIS[kind], at.iloc[0])
+            row["r2_flat"] = None if flat is None else 1 - flat
+            yield row | {"r2_step": None if step is None else 1 - step}

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.analysis.columns import Column, named
-from pipeline.analysis.numbers import looks, matched_column, share, signed
+from pipeline.analysis.numbers import looks, matched_column, signed
 from pipeline.analysis.table import Table
 from pipeline.analysis.tables.comparison import SIDES, compared
 from pipeline.analysis.tables.ranking import ALL_SWEEPS
@@ -23,8 +23,8 @@ from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
 from sagsae.comparison.dominance import dominance, overlap
 from sagsae.comparison.intervals import mean_difference
-from sagsae.comparison.ranking import read_at, sign_test
-from sagsae.comparison.sign_rates import holm, sign_rate
+from sagsae.comparison.ranking import read_at
+from sagsae.comparison.sign_rates import sign_rate
 from sagsae.comparison.sweeps import Floats
 
 NO_RANGE = "no shared range"
@@ -43,8 +43,9 @@ def _counts(table: pd.DataFrame) -> pd.DataFrame:
 DOMINANCE = Table(
     "dominance",
     "Which sweep dominates which",
-    reads="2/5: the row strictly dominates the column on two of the five pairs of model and "
-    "hookpoint where both reach some L0.",
+    reads="2/5: the row strictly dominates the column at two of the five hookpoints where both "
+    "reach "
+    "some L0.",
     header="recipe model hookpoint series variant width against_series against_variant "
     "against_width outcome min_gap min_gap_l0 mean_gap overlap_lo overlap_hi",
     by=["recipe"],
@@ -92,12 +93,15 @@ DIFFERENCES = ["r2_difference", "loss_recovered_difference"]
 MEANS = [*DIFFERENCES, "dead_candidate", "dead_baseline", "mean_gap"]
 TWO_SIDES = Table(
     "sides",
-    "Two sides at half the width",
-    reads="A difference is two sides minus one; a row without a model is over all pairs. An "
-    "interval is that of Student's t over seeds, 95 %; one seed has none.",
+    "Signed latents at half the width",
+    reads="A difference is the signed variant minus the unsigned one of twice its width; a row "
+    "without a "
+    "model is over all hookpoints. An interval is that of Student's t over seeds, 95 %; one seed "
+    "has "
+    "none.",
     header="family series variant recipe model hookpoint width baseline_width l0 r2_difference "
     "r2_difference_low r2_difference_high loss_recovered_difference dead_candidate dead_baseline "
-    "min_gap min_gap_l0 mean_gap outcome l0_reason pairs positive sign_p sign_p_holm",
+    "min_gap min_gap_l0 mean_gap outcome l0_reason pairs positive",
     whole="width baseline_width pairs positive",
     by=["recipe l0"],
     columns=[
@@ -105,7 +109,6 @@ TWO_SIDES = Table(
         *named("r2_difference r2_difference_low r2_difference_high", signed),
         Column("loss_recovered_difference", form=signed),
         "dead_candidate dead_baseline min_gap mean_gap outcome positive pairs",
-        *named("sign_p sign_p_holm", share),
     ],
     texts="l0_reason",
 )
@@ -133,11 +136,8 @@ def side_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> li
         min_gap, mean_gap: smallest and mean gap of R2 over the L0 that both reach
         outcome: which of the two strictly dominates
         positive, pairs: pairs where two sides have the higher R2; all pairs
-        sign_p: p of an exact two-sided sign test of six differences that are not zero
-        sign_p_holm: the same, adjusted by Holm's method over the families of a recipe and L0
     """
     rows: list[dict[str, Any]] = []
-    over_pairs: dict[tuple[str, float], list[dict[str, Any]]] = {}
     for (family, series, variant, recipe), pairs in _families(sweeps, names, spec).items():
         named = {"family": family, "series": series, "variant": variant, "recipe": recipe}
         both = [compared(sweeps, recipe, *pair, spec.matched_levels) for pair in pairs]
@@ -150,10 +150,6 @@ def side_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> li
             over = _over_pairs(pd.DataFrame(lines))
             over |= _interval(sweeps, compress(pairs, differ), l0)
             rows += [named | {"l0": l0} | line for line in (*lines, over)]
-            over_pairs.setdefault((recipe, l0), []).append(rows[-1])
-    for lines in over_pairs.values():
-        for line, p in zip(lines, holm([line["sign_p"] for line in lines]), strict=True):
-            line["sign_p_holm"] = p
     return rows
 
 
@@ -217,20 +213,30 @@ def _over_pairs(rows: pd.DataFrame) -> dict[str, Any]:
         "min_gap": means["min_gap"].min(),
         "pairs": len(differences),
         "positive": int((differences > 0).sum()),
-        "sign_p": sign_test(differences.tolist()),
         "outcome": ", ".join(f"{name} {counts[name]}" for name in OUTCOMES if name in counts),
         "l0_reason": "",
     }
 
 
 # Measure -> 1 where higher is better, -1 where lower is.
-MEASURES = {"r2": 1, "loss_added": -1, "kl": -1, "accuracy_1": 1, "f1": 1, "mcc": 1}
+MEASURES = {
+    "r2": 1,
+    "loss_added": -1,
+    "kl": -1,
+    "accuracy_1": 1,
+    "f1": 1,
+    "mcc": 1,
+    "features_found": 1,
+}
 ORDER = ["family", "variant", "recipe", "l0", "measure"]
 SIGN_RATES = Table(
     "sign_rates",
-    "What a sign is worth in width",
-    reads="Rate: the width at which one side does as well as two, over the width of two. An "
-    "interval is of Student's t over seeds, 95 %; an empty end lies beyond the widths trained.",
+    "Width multiplier of signed latents",
+    reads="Rate, the width multiplier: the width of the unsigned dictionary that does as well as "
+    "the signed "
+    "one, over the width of the signed one. An interval is of Student's t over seeds, 95 %; an "
+    "empty "
+    "end lies beyond the widths trained.",
     header="family variant recipe l0 measure model hookpoint width multiple seeds value one_sided "
     "difference difference_low difference_high rate rate_low rate_high bound widths",
     by=["recipe l0 family measure"],
@@ -256,8 +262,8 @@ def sign_rate_table(sweeps: Sweeps, probed: Sweeps, spec: Scope) -> list[dict[st
         spec: Has recipes, places and matched L0.
 
     Columns:
-        measure: r2, loss_added, kl, accuracy_1 (of probes that use a single side of a code), or f1
-            and mcc where the features are known
+        measure: r2, loss_added, kl, accuracy_1 (of probes that use a single side of a code), or f1,
+            mcc and features_found where the features are known
         width, multiple: H of two sides; H over d
         widths: the trained widths of one side
         value, one_sided: of two sides at this L0, and of one side at the same width

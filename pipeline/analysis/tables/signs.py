@@ -22,7 +22,7 @@ BY = ["recipe model hookpoint"]
 OUTCOMES = ("both", "one", "neither")
 CONSISTENCY = Table(
     "consistency",
-    "Seed consistency",
+    "Stability across seeds",
     reads="Means of the best cosine of a live latent with one of another seed, and of that in "
     "one-to-one pairs. Found: the share with .7 or more in every seed that is not collapsed.",
     header=f"{POINT} seeds greedy assigned found l0 collapsed",
@@ -31,9 +31,10 @@ CONSISTENCY = Table(
 )
 POLES = Table(
     "poles",
-    "Poles of two-sided latents",
-    reads="Shares of the latents whose rarer sign has a tenth of the firings: both poles, one "
-    "or neither have a match in the one-sided dictionary of twice the width. Its pairs of live "
+    "Poles of signed latents",
+    reads="Shares of the latents whose rarer sign has at least a tenth of the activations: both "
+    "poles, "
+    "one or neither have a match in the unsigned dictionary of twice the width. Its pairs of live "
     "latents are opposite at a cosine of -.7, alike at .7.",
     header=f"{POINT} seed l0 live two_sided two_sided_share latents both one neither both_share "
     "one_share neither_share along stronger weaker one_sided_variant one_sided_lam one_sided_seed "
@@ -42,16 +43,17 @@ POLES = Table(
     columns=[
         "variant width lam k seed l0 two_sided_share latents both_share one_share neither_share",
         "along stronger weaker",
-        Column("one_sided_lam", "One-sided λ", plain),
-        Column("one_sided_l0", "One-sided L0"),
+        Column("one_sided_lam", "Unsigned λ", plain),
+        Column("one_sided_l0", "Unsigned L0"),
         "one_sided_opposite one_sided_alike",
     ],
     texts="one_sided_variant",
 )
 STARTS = Table(
     "starts",
-    "Dead latents by where they began",
-    reads="Shares of dead latents: of all, and of the quarters whose first rows point most "
+    "Dead latents by initial direction",
+    reads="Shares of dead latents: of all, and of the quarters whose initial encoder rows point "
+    "most "
     "against and most along the mean of the activations.",
     header=f"{POINT} seed l0 dead dead_against dead_along",
     by=BY,

@@ -30,11 +30,11 @@ CAPTIONS |= {found.path: found.reads for found in all_tables() if found.reads}
 
 
 @pytest.mark.parametrize("name", CAPTIONS)
-def test_a_caption_has_two_short_sentences(name):
+def test_a_caption_is_a_few_sentences(name):
     caption = CAPTIONS[name]
     assert caption.endswith(".")
-    assert len(re.findall(r"[.!?](?=\s|$)", caption)) <= 2, caption
-    assert len(caption.split()) <= 45, caption
+    assert len(re.findall(r"[.!?](?=\s|$)", caption)) <= 5, caption
+    assert len(caption.split()) <= 90, caption
 
 
 def test_a_name_says_what_is_shown():

@@ -48,7 +48,7 @@ def test_sites_budget_and_the_fewest_seeds_of_any_point():
     )
 
 
-DRAWS = "Draws of seeds with the first higher at every L0"
+DRAWS = "P(first higher at every L0)"
 
 
 def compared(**known: object) -> pd.DataFrame:
@@ -76,11 +76,11 @@ def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, ga
     one_seed = {"p_dominance": None, "p_reason": "Gated, H = 256 has one seed"}
     rows = compared(dominates=dominates, max_gap=gap, **one_seed)
     ((_, row),) = answer(spec(), {COMPARISON: rows}).texts.iterrows()
-    assert row["Place"] == "small, attn"
-    assert row["Higher R2"] == better
-    assert row["R2, first minus second"] == "+0.050 ± 0.014"
-    assert row["R2"] == "0.800 / 0.750"
-    assert row["Nats lost a token"] == "0.300 / 0.200"
+    assert row["Hookpoint"] == "small, attn"
+    assert row["Higher R²"] == better
+    assert row["R², first minus second"] == "+0.050 ± 0.014"
+    assert row["R²"] == "0.800 / 0.750"
+    assert row["CE loss increase (nats/token)"] == "0.300 / 0.200"
     assert row[DRAWS] == "one seed"
     unequal = rows.assign(p_reason="Gated, H = 256: not every lambda has the same seeds")
     told = answer(spec(), {COMPARISON: unequal}).texts
@@ -92,7 +92,7 @@ def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, ga
 def test_two_sides_of_one_l0_each_are_compared_at_this_l0():
     rows = compared(dominates=None, max_gap=None, p_dominance=None, p_reason="no overlap")
     texts = answer(spec(), {COMPARISON: rows}).texts
-    assert texts["Higher R2"].tolist() == ["the first, at this L0 alone"]
+    assert texts["Higher R²"].tolist() == ["the first, at this L0 alone"]
     assert DRAWS not in texts
 
 
@@ -100,7 +100,7 @@ def test_the_answer_has_no_place_where_a_side_was_not_trained():
     rows = compared(dominates=True, max_gap=0.02, p_dominance=0.9, p_reason="")
     lacks = rows.assign(model="large", candidate_seeds=None)
     shown = answer(spec(), {COMPARISON: pd.concat([rows, lacks])}).texts
-    assert shown["Place"].tolist() == ["small, attn"]
+    assert shown["Hookpoint"].tolist() == ["small, attn"]
 
 
 def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
@@ -125,7 +125,7 @@ def test_the_answer_of_a_study_that_compares_nothing_is_the_ranking():
     points = rows.assign(variant="gated", width=128, lam=0.1, l0=rows["l0"])
     for alone in ({}, {RANKING: rows.assign(of=1)}):
         shown = answer(scope, alone | {POINTS: points}).texts
-        assert shown["R2"].tolist() == ["0.900", "0.800", "0.700"]
+        assert shown["R²"].tolist() == ["0.900", "0.800", "0.700"]
 
 
 @pytest.mark.parametrize(

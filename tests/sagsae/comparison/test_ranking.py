@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagsae.comparison.ranking import Standing, pooled, read_at, sign_test, standings
+from sagsae.comparison.ranking import Standing, pooled, read_at, standings
 from sagsae.comparison.sweeps import Estimate, Sweep
 from tests.sagsae.comparison.samples import sweep
 
@@ -70,7 +70,7 @@ class TestPooled:
 class TestStandings:
     def test_by_hand(self):
         values, errors = np.array([0.5, 0.8, 0.79, 0.8]), np.array([0.01, 0.01, 0.0, np.nan])
-        found = standings(values, errors, np.full(4, np.nan))
+        found = standings(values, errors, np.full(4, 30), np.full(4, np.nan))
         assert found == [
             Standing(rank=4, best=3, worst=4),
             Standing(rank=1, best=1, worst=3),
@@ -78,22 +78,14 @@ class TestStandings:
             Standing(rank=1, best=None, worst=None),
         ]
 
+    def test_with_three_seeds_an_interval_is_that_of_students_t(self):
+        """Four degrees of freedom: 2.776 standard errors of the difference."""
+        for gap, apart in ((0.038, False), (0.04, True)):
+            values, errors = np.array([0.5, 0.5 + gap]), np.full(2, 0.01)
+            found = standings(values, errors, np.full(2, 2), np.full(2, np.nan))
+            assert [one.best for one in found] == ([2, 1] if apart else [1, 1])
+
     def test_values_within_what_a_curve_moves_one_of_them_are_not_told_apart(self):
         values, quadratic = np.array([0.5, 0.6, 0.8]), np.array([0.5, 0.75, np.nan])
-        found = standings(values, np.full(3, 0.01), quadratic)
+        found = standings(values, np.full(3, 0.01), np.full(3, 30), quadratic)
         assert [(one.best, one.worst) for one in found] == [(2, 3), (2, 3), (1, 1)]
-
-
-class TestSigns:
-    @pytest.mark.parametrize(
-        ("differences", "p"),
-        [
-            ([1.0] * 6, 2 / 64),
-            ([1.0] * 5 + [-1.0], 14 / 64),
-            ([1.0, -1.0] * 3, 1.0),
-            ([1.0] * 7 + [0.0], 2 / 128),
-            ([1.0] * 5 + [0.0], None),
-        ],
-    )
-    def test_by_hand(self, differences, p):
-        assert sign_test(differences) == p

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import sagsae
-from sagsae.comparison.scaling import terms_of
+from sagsae.comparison.scaling import point_count, rivals, terms_of
 
 WIDTHS, LEVELS, BUDGETS = (96, 192, 384, 768, 1536), (16, 32, 64), (1e6, 4e6, 16e6, 64e6)
 
@@ -64,3 +64,29 @@ def test_a_grid_without_an_axis_has_a_law_without_its_terms():
         sagsae.scaling(narrow)
     with pytest.raises(ValueError, match="three widths or three budgets"):
         sagsae.scaling(points(widths=(96, 192), budgets=(1e6,)))
+
+
+def test_seeds_of_one_setting_are_one_point():
+    """Fifteen cells of three widths with five seeds each tell no more parameters than three do."""
+    three = points(widths=WIDTHS[:3], levels=(32,), budgets=BUDGETS[:1])
+    seeds = pd.concat([three.assign(l0=32 * (1 + 0.01 * seed)) for seed in range(5)])
+    assert (point_count(three), point_count(seeds)) == (3, 3)
+    assert point_count(points(levels=(32, 35, 64))) == point_count(points(levels=(32, 64)))
+    with pytest.raises(ValueError, match="3 points for 3 parameters: give 6 or more"):
+        sagsae.scaling(seeds)
+
+
+def test_rivals_repeat_the_last_value_and_the_last_step():
+    """By hand: the error halves with each doubling of the width, and of L0."""
+    rows = [
+        {"width": width, "l0": l0, "training_tokens": 1e6, "r2": 1 - 0.4 * 96 / width * 16 / l0}
+        for width in (96, 192)
+        for l0 in (16, 32)
+    ]
+    known, asked = pd.DataFrame(rows), {"width": 384, "l0": 32, "training_tokens": 1e6}
+    assert rivals(known, "width", pd.Series(asked)) == pytest.approx((0.1, 0.05))
+    between = pd.Series(asked | {"l0": 16 * 2**0.5})
+    assert rivals(known, "width", between) == pytest.approx((0.1 * 2**0.5, 0.05 * 2**0.5))
+    assert rivals(known, "width", pd.Series(asked | {"l0": 64})) == (None, None)
+    one_width = known[known["width"] == 192]
+    assert rivals(one_width, "width", pd.Series(asked)) == (pytest.approx(0.1), None)

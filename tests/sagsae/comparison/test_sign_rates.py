@@ -1,11 +1,11 @@
-"""Rates read off curves whose answer is known; intervals and Holm's method."""
+"""Rates read off curves whose answer is known; intervals."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from sagsae.comparison.sign_rates import holm, needed_width, sign_rate
+from sagsae.comparison.sign_rates import needed_width, sign_rate
 
 
 def seeds(mean, sd=0.0, n=3):
@@ -33,7 +33,8 @@ def test_beyond_the_widths_there_is_a_bound_and_an_open_end():
 
 def test_a_curve_that_falls_again_counts_where_it_first_reaches():
     assert needed_width([1, 2, 4, 8], [0.1, 0.3, 0.2, 0.4], 0.3) == 2
-    assert needed_width([1, 2, 4, 8], [0.1, 0.3, 0.2, 0.4], 0.35) == pytest.approx(4 * 2**0.75)
+    # A monotone cubic is flat at the lowest point, so that it is behind the line on its way up.
+    assert 4 * 2**0.75 < needed_width([1, 2, 4, 8], [0.1, 0.3, 0.2, 0.4], 0.35) < 8
 
 
 def test_one_seed_has_no_interval_and_one_width_no_rate():
@@ -42,7 +43,3 @@ def test_one_seed_has_no_interval_and_one_width_no_rate():
     assert (found.low, found.high) == (None, None)
     with pytest.raises(ValueError, match="two one-sided widths"):
         sign_rate({100: seeds(0.7)}, seeds(0.7), 100)
-
-
-def test_holm_agrees_with_the_textbook():
-    assert holm([0.01, 0.04, None, 0.03]) == pytest.approx([0.03, 0.06, None, 0.06])

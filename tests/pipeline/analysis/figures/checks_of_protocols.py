@@ -84,7 +84,7 @@ def superposition(figure: Figure, study: Study, recipe: str, everything: bool) -
     table = table[table["asked"] == "superposition"]
     labels = artists.legend(figure)
     for panel, metric in zip(figure.axes, ("r2", "poles_found"), strict=True):
-        assert panel.get_ylabel().replace(" ", "_").lower().startswith(metric)
+        assert panel.get_ylabel().replace(" ", "_").replace("²", "2").lower().startswith(metric)
         same(artists.with_errors(panel, labels), with_mean(table[table["metric"] == metric]))
 
 

@@ -211,7 +211,7 @@ def widths(figure: Figure, study: Study, recipe: str, everything: bool) -> None:
         label=table["variant"].map(lambda name: LOOKS[name].label),
         none=np.nan,
     )
-    assert figure.axes[0].get_ylabel() == f"R2 at L0 = {first:g}"
+    assert figure.axes[0].get_ylabel() == f"R² at L0 = {first:g}"
     labels = artists.legend(figure)
     for panel, here in by_place(figure, table).items():
         trained = here[~here["predicted"]]

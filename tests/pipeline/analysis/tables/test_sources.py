@@ -84,12 +84,12 @@ def test_comparisons_on_each_source_alone(study):
 
 def test_the_report_shows_shares_and_comparisons(study):
     for name in figures_of(study.scope):  # of no matter here
-        write_atomic(study.root / "figures" / f"{name}.png", b"")
+        write_atomic(study.root / "figures" / f"{name}.svg", b"")
     page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", unescape(study.report())))
     start = page.index("By source of text: large, mlp_out")
     shares, comparisons = page[start:].split("Comparisons on each source of text", 1)
     assert "Gated 384 0.05 0 chats 0.750 80.0 0.439 0.900" in shares
     assert "Gated 384 0.05 0 news 0.250 40.0 0.439 0.700" in shares
-    sides = "SA-GSAE tied 192 Gated 384"
-    assert f"large mlp_out chats {sides} 20.1 80.4 yes 1.00 +0.040" in comparisons
-    assert f"large mlp_out news {sides} 10.1 40.2 no 0.00 -0.005" in comparisons
+    assert "in each row: Candidate variant SA-GSAE tied, Baseline variant Gated" in comparisons
+    assert "large mlp_out chats 192 384 20.1 80.4 yes 1.00 +0.040" in comparisons
+    assert "large mlp_out news 192 384 10.1 40.2 no 0.00 -0.005" in comparisons
