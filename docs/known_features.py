@@ -1,7 +1,7 @@
-"""Study truth on the results page: two tables for ``docs.tables``, and a figure.
+"""Study truth on the results pages: two tables for ``docs.tables``, and a figure.
 
-``python -m docs.known_features`` draws docs/calibration.png: the rate of BatchTopK against width
-where features are known, and at the six places of language models (study sign).
+``python -m docs.known_features`` draws docs/calibration.png: the width multiplier of BatchTopK
+against width where features are known, and at six hookpoints of language models (study sign).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ KINDS = {
     "tree": "none, tree, 96",
 }
 """Model of study truth -> which of its features have an opposite, and dimensions."""
-JUDGED = ("q0", "q100", "tree")
-"""Models of study truth that have all families."""
+JUDGED = {"q0": "no opposites", "q100": "all opposites", "tree": "hierarchy"}
+"""Model of study truth that has all families -> its heading."""
 # Study -> the recipe that is shown, and the title of its panel.
 SHOWN = {
-    "truth": ("", "Known features: opposites, dimensions"),
+    "truth": ("", "Synthetic activations: opposites, dimensions"),
     "sign": ("tuned", "Language models (study sign)"),
 }
 # Of the bounds.
@@ -49,11 +49,36 @@ def calibration(rows: pd.DataFrame, family: str) -> Shown:
     return pivoted(texts, {"kind": "opposites, dimensions"}, WIDTHS)
 
 
-def visible(rows: pd.DataFrame) -> Shown:
-    """How F1 and MCC go with what can be seen, over all points: a row per visible number."""
-    rows = rows[rows["model"].isin(JUDGED) & (rows["points_from"] == "all")]
-    heads = rows["truth"].str.upper() + ": " + rows["model"].map(KINDS) + ", n = "
-    heads = (heads + rows["n"].astype(str)).rename("head")
+# What is held constant in the page's second table, as visible.csv names it.
+GIVEN = "L0, width, signed"
+TRUTHS = {"f1": "F1", "mcc": "MCC", "features_found": "features found"}
+# Headings of the table that tells of one model by what is asked: points_from, given.
+ASKED = {
+    ("all", ""): "all",
+    ("all", GIVEN): "all, given",
+    ("near", ""): "near the true L0",
+    ("near", GIVEN): "near the true L0, given",
+}
+
+
+def visible(rows: pd.DataFrame, asked: str) -> Shown:
+    """How what needs the truth goes with what does not, over dictionaries of every width: a row
+    per visible number. `plain` and `given`: F1 and MCC of the models of `JUDGED`; `found`: the
+    number of features found, near the true L0 too."""
+    rows = rows[rows["model"].isin(JUDGED) & (rows["recipe"] == "") & rows["width"].isna()]
+    if asked == "found":
+        rows = rows[rows["truth"] == "features_found"]
+        keys = [*zip(rows["points_from"], rows["given"], strict=True)]
+        heads = pd.Series([ASKED.get(key, "") for key in keys], rows.index)
+        heads += ", n = " + rows["n"].astype(str)
+        rows, heads = rows[[key in ASKED for key in keys]], heads
+    else:
+        given = {"plain": "", "given": GIVEN}[asked]
+        rows = rows[(rows["points_from"] == "all") & (rows["given"] == given)]
+        rows = rows[rows["truth"].isin(["f1", "mcc"])]
+        heads = rows["truth"].map(TRUTHS) + ": " + rows["model"].map(JUDGED)
+        heads += ", n = " + rows["n"].astype(str)
+    heads = heads.loc[rows.index].rename("head")
     correlation = partial(with_interval, name="correlation", form="{:+.2f}")
     texts = rows.set_index([rows["visible"].map(VISIBLE), heads]).apply(correlation, axis=1)
     return pivoted(texts, {"visible": "number"}, {head: head for head in heads})
@@ -84,12 +109,14 @@ def main() -> None:
                 line["multiple"], line["rate_low"], line["rate_high"], alpha=0.15, lw=0
             )
         panel.axhline(1, color="black", lw=0.8)
-        panel.set(xscale="log", yscale="log", title=title, xlabel="two-sided width over d")
+        panel.set(
+            xscale="log", yscale="log", title=title, xlabel="width H of the signed SAE, over d"
+        )
         panel.set_xticks([1, 2, 4], ["1", "2", "4"])
         panel.set_yticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
         panel.minorticks_off()
         panel.legend(fontsize=8)
-    panels[0].set_ylabel("rate of a second side")
+    panels[0].set_ylabel("width multiplier")
     drawing.savefig(ROOT / "docs/calibration.png", dpi=120)
 
 

@@ -25,6 +25,8 @@ PLACES = [f"{model} {hook}" for model in D_MODEL for hook in ("mlp_out", "attn",
 TOO_LITTLE_LOSS = "SmolLM2 attn"
 """Zeroing this module costs 0.11 nats, and all variants come to more than 1 there."""
 WIDE, NARROW = "8d vs 16d", "2d vs 4d"
+GATES = {"open": "active", "shut": "inactive"}
+"""How gates are initialised -> its name."""
 TUNED = ("batchtopk", "absbatchtopk", "gated", "sagsae_tied")
 BLANK = "–"
 BY_START = {
@@ -56,12 +58,12 @@ DATA = {
 }
 """Recipe -> its unique tokens, and how often each was seen."""
 OUTCOMES = {
-    "two_sided_share": "two-sided",
+    "two_sided_share": "fire with both signs",
     "both_share": "both poles",
-    "one_share": "one",
+    "one_share": "one pole",
     "neither_share": "neither",
-    "one_sided_opposite": "opposite",
-    "one_sided_alike": "alike",
+    "one_sided_opposite": "unsigned, opposite",
+    "one_sided_alike": "unsigned, alike",
 }
 """Column of poles.csv -> its heading."""
 CELLS_OF_PLACES = {
@@ -127,7 +129,7 @@ def _effects(
     at = pd.MultiIndex.from_frame(rows[["recipe", "widths"]])
     chosen = rows.assign(setting=at.to_flat_index())[at.isin(list(headings))]
     texts = chosen.set_index(["pair", "setting"]).apply(text, axis=1)
-    wide, heads = pivoted(texts, {"pair": "pair"}, headings)
+    wide, heads = pivoted(texts, {"pair": "hookpoint"}, headings)
     return wide.set_index("pair").reindex(PLACES).dropna(how="all").reset_index(), heads
 
 
@@ -189,7 +191,7 @@ def sides(rows: pd.DataFrame, recipe: str) -> Shown:
         count = f"{total.positive:.0f} of {total.pairs:.0f}, {word}"
         lines.append([f"{l0:.0f}", variant_label(str(family)), *numbers, count, dead])
     lines.sort(key=lambda line: int(line[0]))
-    return _listed(lines, ["L0", "family", *PLACES, "mean", "above zero", "dead: two, one"])
+    return _listed(lines, ["L0", "family", *PLACES, "mean", "above zero", "dead: signed, unsigned"])
 
 
 def tuning(rows: pd.DataFrame) -> Shown:
@@ -231,8 +233,8 @@ def _by_recipe(texts: Mapping[tuple[str, str], str]) -> Shown:
                 parts = (start.removeprefix("zero"), name, gate.removeprefix("open"))
                 recipe = "-".join(filter(None, parts))
                 found = (texts.get((recipe, variant), BLANK) for variant in TUNED)
-                lines.append([start, rate, gate, *found])
-    return _listed(lines, ["`b_dec` from", "learning rate", "gate", *map(variant_label, TUNED)])
+                lines.append([start, rate, GATES[gate], *found])
+    return _listed(lines, ["`b_dec` from", "learning rate", "gates", *map(variant_label, TUNED)])
 
 
 def collapse(rows: pd.DataFrame, asked: str) -> Shown:
@@ -268,7 +270,24 @@ def lambdas(rows: pd.DataFrame) -> Shown:
             slopes = np.diff(np.log(means.to_numpy())) / np.diff(np.log(means.index.to_numpy()))
             power = f"{slopes.max():.1f} to {slopes.min():.1f}"
             lines.append([f"`{variant}`", place, points, power])
-    return _listed(lines, ["variant", "pair", "lambda: L0", "power"])
+    return _listed(lines, ["variant", "hookpoint", "λ: L0", "power"])
+
+
+def laws(rows: pd.DataFrame) -> Shown:
+    """Errors of the law and of its rivals, in percent: a row per hookpoint and variant."""
+    lines = []
+    for row in rows.itertuples():
+        place = [f"{row.pair}", variant_label(str(row.variant)), _percent(row.fit_error)]
+        for kind in ("widest", "longest"):
+            found = [getattr(row, f"{kind}_{way}") for way in ("error", "flat", "step")]
+            place.append(" / ".join(map(_percent, found)) if pd.notna(found[0]) else BLANK)
+        lines.append(place)
+    heads = ["hookpoint", "variant", "median error of the fit"]
+    return _listed(lines, [*heads, "widest: law / flat / step", "longest: law / flat / step"])
+
+
+def _percent(share: float) -> str:
+    return BLANK if pd.isna(share) else f"{100 * share:.1f} %"
 
 
 def rates(rows: pd.DataFrame, family: str) -> Shown:
@@ -277,7 +296,7 @@ def rates(rows: pd.DataFrame, family: str) -> Shown:
         (rows["family"] == family) & (rows["measure"] == "r2") & (rows["recipe"] == "tuned")
     ]
     texts = rows.set_index(["pair", "times_d"]).apply(rate, axis=1)
-    return pivoted(texts, {"pair": "pair"}, WIDTHS)
+    return pivoted(texts, {"pair": "hookpoint"}, WIDTHS)
 
 
 def data(rows: pd.DataFrame, family: str) -> Shown:
@@ -287,7 +306,7 @@ def data(rows: pd.DataFrame, family: str) -> Shown:
     rows = _by_data(rows[several]).sort_values("pair", kind="stable")
     rows["pair"] += ", " + rows["recipe"].map(DATA)
     texts = rows.set_index(["pair", "times_d"]).apply(rate, axis=1)
-    return pivoted(texts, {"pair": "pair, tokens"}, WIDTHS)
+    return pivoted(texts, {"pair": "hookpoint, tokens"}, WIDTHS)
 
 
 def halves(rows: pd.DataFrame, family: str) -> Shown:
@@ -296,7 +315,7 @@ def halves(rows: pd.DataFrame, family: str) -> Shown:
     gap = partial(with_interval, name="r2_difference", form="{:+.3f}")
     texts = rows[asked].set_index(["pair", "times_d"]).apply(gap, axis=1)
     headings = {times: f"{name} against {2 * times}d" for times, name in WIDTHS.items()}
-    return pivoted(texts, {"pair": "pair"}, headings)
+    return pivoted(texts, {"pair": "hookpoint"}, headings)
 
 
 def consistency(rows: pd.DataFrame, variants: str) -> Shown:
@@ -310,7 +329,7 @@ def consistency(rows: pd.DataFrame, variants: str) -> Shown:
     }
     series = pd.Series(texts).rename_axis(["pair", "times_d"])
     headings = {times: f"{name}, {2 * times}d" for times, name in WIDTHS.items()}
-    return pivoted(series, {"pair": "pair"}, headings)
+    return pivoted(series, {"pair": "hookpoint"}, headings)
 
 
 def transcoders(rows: pd.DataFrame, name: str) -> Shown:
@@ -342,7 +361,7 @@ def poles(rows: pd.DataFrame, variant: str) -> Shown:
         means = cells[list(OUTCOMES)].mean()
         texts = (f"{x:.3f}" if name.endswith("share") else f"{x:.0f}" for name, x in means.items())
         lines.append([DATA.get(recipe, recipe), pair, str(len(cells)), *texts])
-    return _listed(lines, ["tokens, or null", "pair", "cells", *OUTCOMES.values()])
+    return _listed(lines, ["tokens, or null", "hookpoint", "SAEs", *OUTCOMES.values()])
 
 
 def _by_data(rows: pd.DataFrame) -> pd.DataFrame:
@@ -390,10 +409,16 @@ def compared(rows: pd.DataFrame) -> Shown:
         dominated = f"{pairs['dominates'].sum():.0f} of {len(pairs)}"
         baseline = f"{variant_label(first['baseline_variant'])}, H = {width:g}d"
         lines.append([baseline, seeds, dominated, *ends])
-    heads = ["SA-GSAE tied of 2d against", "seeds", "pairs dominated", "smallest gap", "mean gap"]
+    heads = [
+        "SA-GSAE tied of 2d against",
+        "seeds",
+        "hookpoints dominated",
+        "smallest gap",
+        "mean gap",
+    ]
     return _listed(lines, heads)
 
 
 LISTED = (claims, ranking, sides, tuning, starts, collapse, lambdas)
-LISTED += (rates, data, halves, consistency, poles, compared, transcoders)
+LISTED += (laws, rates, data, halves, consistency, poles, compared, transcoders)
 TABLES |= {table.__name__: table for table in LISTED}

@@ -79,16 +79,16 @@ SIZES = {
 }
 # Device of workflow/rates.yaml -> its name.
 DEVICES = {"cpu-core": "EPYC core", "h100": "H100"}
-TONIGHT = (4_505_600, 49_995_776)
+BUDGETS = (4_505_600, 49_995_776)
 
 
-def tonight() -> str:
+def hours() -> str:
     """What one autoencoder takes, as `python -m pipeline cost` counts."""
     lines = []
-    for (name, (words, d, layer, times)), rows in product(SIZES.items(), TONIGHT):
+    for (name, (words, d, layer, times)), rows in product(SIZES.items(), BUDGETS):
         model = {"name": name, "source": {"kind": "path", "path": name}}
         raw = {
-            "study": "tonight",
+            "study": "mine",
             "models": [model | {"d_model": d, "layer": layer}],
             "hookpoints": ["resid"],
             "text": {"source": {"kind": "files", "paths": ["texts"]}},
@@ -117,7 +117,7 @@ def _hours(hours: float) -> str:
     return f"{60 * hours:.0f} min" if hours < 1.5 else f"{hours:.0f} h"
 
 
-OF_CODE = {"every-table": tables_of_studies, "tonight": tonight}
+OF_CODE = {"every-table": tables_of_studies, "hours": hours}
 
 if __name__ == "__main__":
     for changed in PAGES:

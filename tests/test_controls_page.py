@@ -65,7 +65,7 @@ def test_gates_that_start_alike(model):
             for variant, width in (("sagsae_tied", 2 * d), ("gated", 4 * d))
         )
         opened.append(two - one)
-    said = row("gates that start shut")
+    said = row("gates initialised inactive")
     assert gaps(said[OF_MODEL[model]]) == [f"{gap:+.3f}" for gap in (*shut, *opened)]
     assert numbers(said[SO]) == dead_that_start_shut()
     assert [gap > 0 for gap in shut] == [gap > 0 for gap in opened] == [False, True, False]
@@ -120,29 +120,23 @@ def test_five_seeds(model):
     assert gaps(row("three seeds")[OF_MODEL[model]]) == [f"{gap:+.4f}" for gap in five]
 
 
-# Width in d, recipe, kind of prediction -> of each model how R2 and the error stand in the text.
-PREDICTED = {
-    (16, "tuned", "wider"): "16d has R2 0.807: the law expected 1.2 % too much",
-    (4, "six-45m", "longer"): "4d after 27 M tokens has 0.809: it expected 5.1 % too little",
-}
-
-
-def law_missed(times: int, recipe: str, kind: str, **place: str) -> tuple[str, str]:
-    """R2, and by what percentage of 1 - R2 the law expected too much error, or too little."""
-    wide = times * D_MODEL[place["model"]]
-    found = control(variant="batchtopk", width=wide, recipe=recipe, **place)
-    predictions = read_table(ROOT / "results/reference/sign/tables/predictions.csv")
-    asked = f"variant == 'batchtopk' and model == '{place['model']}' and hookpoint == 'mlp_out'"
-    (said,) = predictions.query(f"{asked} and kind == '{kind}' and width == {wide}")["r2"]
-    return f"{found:.3f}", f"{100 * ((1 - said) / (1 - found) - 1):.1f}"
+# Width in d, tokens in millions -> recipe, and kind of prediction.
+PREDICTED = {(16, "4.5"): ("tuned", "wider"), (4, "27"): ("six-45m", "longer")}
 
 
 def test_what_was_predicted():
-    smollm2, gemma = ([law_missed(*asked, **place) for asked in PREDICTED] for place in MLP_OUT)
-    for (r2, error), start in zip(smollm2, PREDICTED.values(), strict=True):
-        sign = "-" if start.endswith("little") else ""
-        assert told(start)[-2:] == [r2, error.removeprefix(sign)]
-        assert error.startswith("-") == bool(sign)
-    values, errors = zip(*gemma, strict=True)
-    assert told("At Gemma 0.861 and 0.863") == [*values, *(error[1:] for error in errors)]
-    assert all(error.startswith("-") for error in errors)
+    """The table's rows, and how far the law was off."""
+    predictions, off = read_table(ROOT / "results/reference/sign/tables/predictions.csv"), []
+    for place, name in zip(MLP_OUT, ("SmolLM2", "Gemma"), strict=True):
+        for (times, tokens), (recipe, kind) in PREDICTED.items():
+            wide = times * D_MODEL[place["model"]]
+            found = control(variant="batchtopk", width=wide, recipe=recipe, **place)
+            asked = "variant == 'batchtopk' and hookpoint == 'mlp_out'"
+            asked += f" and model == '{place['model']}' and kind == '{kind}' and width == {wide}"
+            ((law, flat, step),) = predictions.query(asked)[["r2", "r2_flat", "r2_step"]].to_numpy()
+            shown = row(f"{name}, {times}d, {tokens} M tokens")[1:]
+            assert shown == [f"{value:.3f}" for value in (found, law, flat, step)]
+            off.append(100 * abs((1 - law) / (1 - found) - 1))
+            if kind == "longer":
+                assert abs(flat - found) < abs(law - found)
+    assert told("- **Predictions that were committed")[-2:] == ends(off, ".1f")

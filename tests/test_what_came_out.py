@@ -1,27 +1,24 @@
-"""README's "What came out": each of its numbers, computed again from the committed measures."""
+"""The overview of results and README's findings: each number, from the committed measures."""
 
 from __future__ import annotations
 
-from math import comb, log2
+from itertools import product
 
 import numpy as np
-import pytest
 
+from pipeline.analysis.csv_files import read_table
 from tests.helpers.committed import (
     D_MODEL,
     ROOT,
-    at_65,
     best_rate,
     both_poles,
     dead_share,
-    dead_that_start_shut,
     ends,
-    gain_of_gates,
+    finding,
     gain_on_gauss,
     gains,
     gates_of_deep,
     half_width,
-    lost_by_epochs,
     measures,
     millions,
     numbers,
@@ -31,142 +28,140 @@ from tests.helpers.committed import (
     rate,
     readme_section,
 )
-
-
-def said(number: int) -> list[str]:
-    """Numbers of a bullet, in order; zero: of the paragraph and the table above the first."""
-    return numbers(readme_section("What came out").split("\n- ")[number])
-
-
-def rows() -> list[list[str]]:
-    """Numbers of each row of the table."""
-    lines = readme_section("What came out").splitlines()
-    return [numbers(line) for line in lines if line.startswith("|")][2:]
-
-
-def test_the_study():
-    studies = (ROOT / "results/reference").glob("*/measures")
-    everything = sum(len(measures(folder.parent.name)) for folder in studies)
-    truth = sum(len(measures(name)) for name in ("truth", "truth-order"))
-    assert said(0)[:3] == [f"{n:,}" for n in (everything, everything - truth, truth)]
-
-
-@pytest.mark.parametrize(
-    ("row", "two", "one", "hookpoints", "recipe"),
-    [
-        (0, "absbatchtopk", "batchtopk", ("mlp_out", "resid"), "tuned"),
-        (1, "sagsae_tied", "gated", ("mlp_out", "resid"), "tuned"),
-        (2, "absbatchtopk", "batchtopk", ("mlp_out",), "thrice-45m"),
-    ],
+from tests.test_known_features_page import (
+    JUDGED,
+    correlation,
+    near_the_true_l0,
+    points,
 )
-def test_rates(row: int, two: str, one: str, hookpoints: tuple[str, ...], recipe: str):
-    places = pairs(*hookpoints)
-    assert len(places) == 2 * len(hookpoints)
-    of_d, of_2d, of_4d = (
-        [rate(times, two, one, recipe=recipe, **place) for place in places] for times in (1, 2, 4)
-    )
-    cells = of("sign", variant=two, recipe=recipe)
-    seeds = len({cell["cell"]["seed"] for cell in cells})
-    assert rows()[row] == [millions(cells), str(seeds), *ends(of_d, ".1f"), *ends(of_4d, ".1f")]
-    assert all(a > b > c for a, b, c in zip(of_d, of_2d, of_4d, strict=True))
+from tests.test_results_page import both_found
+from tests.test_transcoders_page import SKIP
+from tests.test_transcoders_page import gains as over_linear
+
+HOOKPOINTS = [*product(D_MODEL, ("mlp_out", "attn", "resid"))]
 
 
-def test_half_the_width_of_batchtopk():
-    gemma, smollm2 = (max(gains("once-15m", **place)) for place in pairs("mlp_out"))
-    once = max(-gain for place in pairs("mlp_out", "resid") for gain in gains("tuned", **place))
-    long = max(-gain for place in pairs("mlp_out") for gain in gains("thrice-45m", **place))
-    short, usual, longest = (
-        millions(of("sign", recipe=recipe)) for recipe in ("once-15m", "tuned", "thrice-45m")
+def readme(number: int) -> list[str]:
+    """Numbers of a finding of README."""
+    return numbers(readme_section("Findings").split("\n- ")[number])
+
+
+def rates(times: int, *hookpoints: str, form: str, **asked: str) -> list[str]:
+    """The lowest and the highest width multiplier at a multiple of d."""
+    return ends([rate(times, **asked, **place) for place in pairs(*hookpoints)], form)
+
+
+def test_which_metric_to_believe():
+    stable, r2 = (
+        {model: correlation(points(model), seen, "f1", given=True) for model in JUDGED}
+        for seen in ("consistency", "r2")
     )
-    epochs = dict.fromkeys(
-        f"{cell['training']['tokens'] / 2**19:.0f}"
-        for recipe in ("nine-05m", "twenty-seven-05m")
-        for cell in of("sign-controls", recipe=recipe, variant="absbatchtopk")
-    )
-    best, tuned = (
-        [[f"{rated(times, **place):.2f}" for place in pairs("mlp_out")] for times in (1, 4)]
-        for rated in (best_rate, rate)
-    )
-    assert said(2) == [
-        *(short, f"{smollm2:.3f}", f"{gemma:.3f}"),
-        *(usual, f"{once:.3f}", longest, f"{long:.3f}"),
-        *(*epochs, "4", *ends(lost_by_epochs(), ".3f"), *best[0], *tuned[0]),
-        *(*best[1], "4", *tuned[1]),
+    flat = ends([r2["q0"], r2["q100"]], ".2f")
+    assert readme(1) == [*ends(stable.values(), ".2f"), flat[0], f"{r2['tree']:.2f}"]
+    near = near_the_true_l0(points("tree", "truth-tree"))
+    found = f"{correlation(near, 'r2', 'features_found'):.2f}"
+    said = finding(1)
+    assert said[:6] == [*ends(stable.values(), ".2f"), *flat, f"{r2['tree']:.2f}", found]
+    seeds = {cell["cell"]["seed"] for cell in of("truth", recipe="", model="tree")}
+    assert said[8:] == [str(len(seeds)), *ends([len(points(model)) for model in JUDGED], "d")]
+
+
+def test_width_multipliers():
+    usual, long = {"recipe": "tuned"}, {"recipe": "thrice-45m"}
+    tokens, more = (millions(of("sign", variant="absbatchtopk", **x)) for x in (usual, long))
+    both = ("mlp_out", "resid")
+    best = {t: [best_rate(t, **place) for place in pairs("mlp_out")] for t in (1, 4)}
+    assert readme(2) == [
+        *(tokens, *rates(1, *both, form=".1f", **usual), *rates(4, *both, form=".1f", **usual)),
+        *(*ends(best[1], ".1f"), *ends(best[4], ".1f")),
     ]
-    for place in pairs("mlp_out"):
-        gaps = np.subtract(gains("thrice-15m", **place), gains("tuned", **place))
-        assert abs(gaps).max() < 0.001
+    assert finding(2) == [
+        *(tokens, *rates(1, *both, form=".2f", **usual), *rates(4, *both, form=".2f", **usual)),
+        *("4", more, *rates(1, "mlp_out", form=".2f", **long)),
+        *(*rates(4, "mlp_out", form=".2f", **long), "3", "2", more, *ends(best[1], ".2f")),
+    ]
 
 
 def test_attn():
-    """Gains of BatchTopK, here and on Gaussian rows. Of each model its dead latents at 4d on one
-    side and on two; gains of gates of d, and the most dead latents of Gated of 2d; gains over
-    one-sided gates that start shut, and the dead of these."""
-    one, two, gained, gates, gated_dead = [], [], [], [], []
+    gained, dead = [], []
     for model, d in D_MODEL.items():
         place = {"model": model, "hookpoint": "attn", "recipe": "tuned"}
         gained += gains(**place)
-        one.append(dead_share(variant="batchtopk", width=4 * d, **place))
-        two.append(dead_share(variant="absbatchtopk", width=4 * d, **place))
-        gated = of("sign", variant="gated", width=2 * d, **place)
-        tied = of("sign", variant="sagsae_tied", width=d, **place)
-        gates.append(f"{at_65(tied) - at_65(gated):.3f}")
-        gated_dead += [cell["dead_fraction"] for cell in gated]
-    gauss = [f"{gain_on_gauss(model, 'attn'):.3f}" for model in D_MODEL]
-    most = f"{np.ceil(100 * max(gated_dead)):.0f}"
-    shut = [f"{gain_of_gates(model=model, hookpoint='attn'):.3f}" for model in D_MODEL]
-    assert said(3) == [
-        *(*ends(gained, ".3f"), *gauss),
-        *("4", *one, *two, "2", *gates, most),
-        *("2", "4", *shut, *dead_that_start_shut()),
-    ]
+        dead.append(dead_share(variant="batchtopk", width=4 * d, **place))
+        drawn, real = gain_on_gauss(model, "attn"), half_width("sign", 2, d, **place)
+        assert abs(drawn - real) < 0.0011
+    assert min(gained) > 0
+    assert len(gained) == 6
+    assert finding(3) == [*ends(gained, ".3f"), "3", "4", *dead]
 
 
 def test_opposites():
     real = {"hookpoint": "mlp_out", "recipe": "once-15m"}
-    gauss, cosines, floor = [], [], []
-    for model, d in D_MODEL.items():
-        place = {"model": f"{model.split('-')[0]}-gauss", "recipe": "gauss"}
-        gauss.append(format(half_width("sign-nulls", 2, d, **place), ".3f"))
-        cosines.append([format(np.mean(one), ".2f") for one in poles("sign", "once-15m", d)])
-        floor += [poles("sign-nulls", null, d) for null in ("gauss", "redrawn", "frozen")]
-    gemma, smollm2 = (half_width("sign", 2, d, model=m, **real) for m, d in D_MODEL.items())
-    _, weaker = zip(*cosines, strict=True)
-    assert said(4) == [
-        *(*gauss, f"{gemma:.3f}", f"{smollm2:.3f}"),
-        *(*set(weaker), *ends(np.ravel(floor), ".2f"), millions(of("sign", **real))),
-        f"{max(share for _, share in both_poles('q100', 'mid100', 'wide100')):.0f}",
+    gauss = [
+        half_width("sign-nulls", 2, d, model=f"{model.split('-')[0]}-gauss", recipe="gauss")
+        for model, d in D_MODEL.items()
     ]
+    kept = [half_width("sign", 2, d, model=model, **real) for model, d in D_MODEL.items()]
+    both = [
+        100 * both_found(recipe, m, "mlp_out")
+        for recipe in ("tuned", "thrice-45m")
+        for m in D_MODEL
+    ]
+    known = max(share for _, share in both_poles("q100", "mid100", "wide100"))
+    assert finding(4) == [
+        *(f"{max(both):.0f}", *(f"{gain:.3f}" for gain in (*gauss, *kept))),
+        *("2", "3", f"{known:.0f}"),
+    ]
+    nulls = [
+        poles("sign-nulls", null, d)
+        for null in ("gauss", "redrawn", "frozen")
+        for d in D_MODEL.values()
+    ]
+    assert np.max(nulls) < 0.2
 
 
 def test_claims_of_the_paper():
-    """Recipes of sign-tuning at 3e-4 and 7e-4, gates open and shut; of deep, from either start."""
+    """Recipes of sign-tuning at 3e-4 and 7e-4, gates active and inactive; of deep, from either
+    initialisation."""
     zero = [dead_against(recipe) for recipe in ("", "shut", "slow", "slow-shut")]
     centred = [dead_against(f"mean{recipe}") for recipe in ("", "-shut", "-slow", "-slow-shut")]
-    fast = [dead_against(recipe) for recipe in ("fast-shut", "mean-fast")]
-    short = [gates_of_deep(recipe, "sagsae_tied", "gated") for recipe in ("", "mean")]
-    long = [gates_of_deep(recipe, "sagsae_tied", "gated") for recipe in ("long", "mean-long")]
-    wide = gates_of_deep("mean", "sagsae_tied", "gated", (8, 16))
-    wins, late = ([sum(x.dominates for x in of.values()) for of in two] for two in (short, long))
-    wins.append(sum(x.dominates for x in wide.values()))
-    budgets = [millions(of("deep", recipe=recipe)).split(".")[0] for recipe in ("mean", "long")]
-    (ahead,) = {sum(x.gap > 0 for x in found.values()) for found in long}
-    assert said(5) == [
-        *("3", "7", *ends((100 * x for x in zero), ".0f"), "1.5"),
-        *(budgets[0], *map(str, wins[:2]), "2", "4", str(wins[2]), "8", "16"),
-        *(budgets[1], *map(str, set(late)), "64", str(ahead)),
-    ]
+    assert min(zero) > 0.8
     assert max(centred) == 0
-    assert min(fast) > 0.8
+    won = {
+        recipe: sum(x.dominates for x in gates_of_deep(recipe, "sagsae_tied", "gated").values())
+        for recipe in ("", "mean", "long", "mean-long")
+    }
+    short, long = (millions(of("deep", recipe=name)).split(".")[0] for name in ("mean", "long"))
+    assert won["long"] == won["mean-long"]
+    said = [short, str(won[""]), "6", str(won["mean"]), long, str(won["long"])]
+    assert readme(3) == said
+    assert finding(5) == [*said, "1"]
 
 
-def test_bits_of_a_code():
-    """A two-sided code of k = 64 against a one-sided code of twice the width."""
-    for d in D_MODEL.values():
-        for width in (d, 2 * d, 4 * d):
-            two, one = log2(comb(width, 64)) + 64, log2(comb(2 * width, 64))
-            assert abs(two / one - 1) < 0.01
-    assert said(0)[3:6] == ["1", "2", "64"]
+def test_families():
+    ranks = read_table(ROOT / "results/reference/competitors/tables/ranking_summary.csv")
+    best = ranks[(ranks["variant"] == "batchtopk") & (ranks["l0"] == 64)].set_index("recipe")
+    mean = {recipe: f"{best['mean_rank'][recipe]:.1f}" for recipe in ("matched", "paper")}
+    tokens = {millions([cell]) for cell in measures("competitors")}
+    (six,) = {text.split(".")[0] for text in tokens}
+    assert finding(6) == ["64", six, mean["matched"], mean["paper"], "1"]
+
+
+def test_training():
+    lost = [
+        cell["r2"] < 0
+        for cell in measures("collapse")
+        if cell["cell"]["width"] == 5120
+        and cell["cell"].get("recipe") in ("rate1p2em3", "rate1p35em3")
+    ]
+    assert finding(7)[2:4] == [str(sum(lost)), str(len(lost))]
+
+
+def test_transcoders():
+    found = over_linear(SKIP)
+    tokens = {millions([cell]) for cell in measures("places")}
+    assert readme(4) == [*tokens, *ends(found, ".3f")]
+    assert finding(8)[:2] == ends(found, ".3f")
 
 
 def dead_against(recipe: str) -> float:

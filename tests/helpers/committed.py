@@ -24,26 +24,40 @@ def numbers(text: str) -> list[str]:
     return re.findall(r"(?<![\w-])-?\d+(?:,\d{3})*(?:\.\d+)?", text)
 
 
+def results_pages() -> str:
+    """The text of the overview and of its pages by topic."""
+    return "\n".join(page.read_text() for page in sorted((ROOT / "docs").glob("results*.md")))
+
+
 def told(start: str, sentences: int = 1) -> list[str]:
-    """Numbers of the sentences of the results page that begin so, names of code aside."""
-    page = " ".join((ROOT / "docs/results.md").read_text().split())
+    """Numbers of the sentences of the results pages that begin so, names of code aside."""
+    page = " ".join(results_pages().split())
     (_, after) = page.split(start)
     text = " ".join(re.split(r"(?<=\.)(?:\*\*)? ", start + after)[:sentences])
     return numbers(re.sub(r"`[^`]*`", "", text))
 
 
 def row(start: str) -> list[str]:
-    """Cells of the row of a table of the results page that begins so, without names of code."""
-    page = (ROOT / "docs/results.md").read_text()
-    (found,) = (line for line in page.splitlines() if line.startswith(f"| {start}"))
+    """Cells of the row of a table of the results pages that begins so, without names of code."""
+    (found,) = (line for line in results_pages().splitlines() if line.startswith(f"| {start}"))
     return [re.sub(r"`[^`]*`", "", cell).strip() for cell in found.strip("|").split("|")]
 
 
 def readme_section(head: str) -> str:
     """What stands below this head of README, without targets of links and names of code."""
-    parts = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.M)
+    return _section(ROOT / "README.md", head)
+
+
+def finding(number: int) -> list[str]:
+    """Numbers of a finding of the overview of results, but for what to believe and to doubt."""
+    (head,) = re.findall(rf"^## ({number}\. .+)$", (ROOT / "docs/results.md").read_text(), re.M)
+    return numbers(_section(ROOT / "docs/results.md", head))
+
+
+def _section(page: Path, head: str) -> str:
+    parts = re.split(r"^## ", page.read_text(), flags=re.M)
     (found,) = (text for text in parts if text.startswith(f"{head}\n"))
-    return re.sub(r"\]\([^)]*\)|`[^`]*`", "", found)
+    return re.sub(r"\]\([^)]*\)|`[^`]*`", "", found.partition("\n")[2])
 
 
 @cache
@@ -83,10 +97,30 @@ def rate(times: int, two: str = "absbatchtopk", one: str = "batchtopk", **place:
 
 def needed(reached: float, values: list[float]) -> float:
     """The width in d at which one side, whose values at d, 2d, 4d ... are given, reaches another
-    value; else infinity."""
-    assert values == sorted(values)
-    at = np.arange(len(values))
-    return 2 ** float(np.interp(reached, values, at, right=np.inf))
+    value; else infinity. Between them a monotone cubic in the logarithm of the width (Fritsch and
+    Butland, 1984)."""
+    if reached > max(values):
+        return np.inf
+    steps = np.diff(values)
+    left, right = steps[:-1], steps[1:]
+    alike = left * right > 0
+    inner = np.where(alike, 2 * left * right / np.where(alike, left + right, 1), 0)
+    slopes = [end_slope(*steps[:2]), *inner, end_slope(*steps[:-3:-1])]
+    t = np.linspace(0, 1, 100_001)
+    for i, step in enumerate(steps):
+        if values[i + 1] >= reached:
+            a, b = slopes[i : i + 2]
+            curve = values[i] + a * t + (3 * step - 2 * a - b) * t**2 + (a + b - 2 * step) * t**3
+            return 2 ** (i + float(t[np.argmax(curve >= reached)]))
+    raise AssertionError
+
+
+def end_slope(near: float, next_one: float) -> float:
+    """Of the monotone cubic at an end, from the two steps there."""
+    slope = (3 * near - next_one) / 2
+    if slope * near <= 0:
+        return 0
+    return 3 * near if near * next_one < 0 and abs(slope) > 3 * abs(near) else slope
 
 
 # Where `sign-controls` has most of its cells, in the order of the page.
