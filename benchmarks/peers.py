@@ -14,10 +14,11 @@ from itertools import cycle
 import torch
 
 from benchmarks.workers import Step, arguments, load_batches, serve
+from sagsae.activations.cpu_products import has_bfloat16
 
 STEPS = 10**6  # of the run that the trainers believe they make
 # Without bfloat16 in hardware autocast is tens of times slower, never the best setting: left out.
-AUTOCASTS = torch.cpu._is_avx512_bf16_supported()
+AUTOCASTS = has_bfloat16()
 
 
 def saelens(
