@@ -52,26 +52,31 @@ def calibration(rows: pd.DataFrame, family: str) -> Shown:
 # What is held constant in the page's second table, as visible.csv names it.
 GIVEN = "L0, width, signed"
 TRUTHS = {"f1": "F1", "mcc": "MCC", "features_found": "features found"}
-# Headings of the table that tells of one model by what is asked: points_from, given.
+# Headings of the table of study truth-tree by what is asked: points_from, given.
 ASKED = {
     ("all", ""): "all",
     ("all", GIVEN): "all, given",
     ("near", ""): "near the true L0",
     ("near", GIVEN): "near the true L0, given",
 }
+# The table of study truth-wide, which has one width: what is held constant -> the heading.
+ONE_WIDTH = {"": "", "L0, signed": ", given"}
 
 
 def visible(rows: pd.DataFrame, asked: str) -> Shown:
     """How what needs the truth goes with what does not, over dictionaries of every width: a row
     per visible number. `plain` and `given`: F1 and MCC of the models of `JUDGED`; `found`: the
-    number of features found, near the true L0 too."""
+    number of features found, near the true L0 too; `wide`: all three of a study of one width."""
     rows = rows[rows["model"].isin(JUDGED) & (rows["recipe"] == "") & rows["width"].isna()]
     if asked == "found":
         rows = rows[rows["truth"] == "features_found"]
         keys = [*zip(rows["points_from"], rows["given"], strict=True)]
         heads = pd.Series([ASKED.get(key, "") for key in keys], rows.index)
         heads += ", n = " + rows["n"].astype(str)
-        rows, heads = rows[[key in ASKED for key in keys]], heads
+        rows = rows[[key in ASKED for key in keys]]
+    elif asked == "wide":
+        rows = rows[(rows["points_from"] == "all") & rows["given"].isin(ONE_WIDTH)]
+        heads = rows["truth"].map(TRUTHS) + rows["given"].map(ONE_WIDTH)
     else:
         given = {"plain": "", "given": GIVEN}[asked]
         rows = rows[(rows["points_from"] == "all") & (rows["given"] == given)]

@@ -96,9 +96,14 @@ def test_stability_predicts_f1_and_r2_in_both_directions():
         {model: correlation(points(model), seen, "f1", given=True) for model in JUDGED}
         for seen in ("consistency", "r2")
     )
-    assert told("- **Stability across seeds predicts F1", 2) == ends(stable.values(), ".2f")
+    assert told("- **In narrow dictionaries, stability across seeds predicts F1", 2) == ends(
+        stable.values(), ".2f"
+    )
     flat = ends([r2["q0"], r2["q100"]], ".2f")
-    assert told("- **R² predicts F1 in opposite", 3) == [*flat, f"{r2['tree']:.2f}"]
+    assert told("- **In narrow dictionaries, R² predicts F1 in opposite", 3) == [
+        *flat,
+        f"{r2['tree']:.2f}",
+    ]
     made = read_table(ROOT / "results/reference/truth/tables/visible.csv")
     asked = "visible == 'consistency' and points_from == 'all' and recipe == '' and width.isna()"
     lows = made[made["model"].isin(JUDGED)].query(asked, engine="python")["low"]
@@ -117,6 +122,74 @@ def test_features_found_near_the_true_l0():
     ]
     assert said[0] == str(NEAR)
     assert said[1::3] == [f"{x:.2f}" for x in expected]
+
+
+def wide() -> list[dict[str, float]]:
+    """The points of study truth-wide, with the share of live latents."""
+    live = defaultdict(list)
+    for cell in of("truth-wide"):
+        live[key(cell["cell"])].append(1 - cell["dead_fraction"])
+    among = points("tree", "truth-wide")
+    shares = map(np.mean, live.values())
+    return [point | {"alive": float(share)} for point, share in zip(among, shares, strict=True)]
+
+
+def of_wide(variant: str, name: str, k: float) -> float:
+    return float(np.mean([cell[name] for cell in of("truth-wide", variant=variant, k=k)]))
+
+
+def at_l0_4(variant: str, name: str) -> float:
+    """Of the means over seeds, linear in log L0 between two k or lambdas that enclose 4."""
+    by_point = defaultdict(list)
+    for cell in of("truth-wide", variant=variant):
+        by_point[key(cell["cell"])].append((cell["l0"], cell[name]))
+    x, y = np.array(sorted(tuple(np.mean(cells, 0)) for cells in by_point.values())).T
+    return float(np.interp(np.log(4), np.log(x), y, left=np.nan, right=np.nan))
+
+
+def test_wide_dictionaries():
+    among = wide()
+    assert len(among) == 20
+    asked = [
+        *(("r2", "features_found"), ("r2", "f1")),
+        *(("consistency", "features_found"), ("consistency", "f1")),
+        *(("r2", "mcc"), ("consistency", "mcc")),
+    ]
+    found = [correlation(among, *names, given=True) for names in asked]
+    said = told("- **In wide dictionaries, R² predicts", 5)
+    assert said[::3] == [f"{x:.2f}" for x in found]
+    intervals = [
+        (float(low), float(high)) for low, high in zip(said[1::3], said[2::3], strict=True)
+    ]
+    undecided = [low <= 0 <= high for low, high in intervals]
+    assert undecided == [False, False, True, True, True, False]  # what the page's verdicts say
+
+
+def test_wide_dictionaries_at_one_l0():
+    variants = {cell["cell"]["variant"] for cell in of("truth-wide")}
+    r2, found = ([at_l0_4(v, name) for v in sorted(variants)] for name in ("r2", "features_found"))
+    there = ~np.isnan(r2)
+    assert len(variants) == 10
+    assert there.sum() == 6  # the six that the page counts
+    one = spearmanr(np.array(r2)[there], np.array(found)[there])[0]
+    assert told("- **At L0 = 4 of `truth-wide`", 2)[-1] == f"{one:.2f}"
+    both = ("matryoshka_batchtopk", "batchtopk")
+    assert told("- **A higher R² is no proof", 3)[1:] == [
+        *(f"{at_l0_4(variant, 'r2'):.3f}" for variant in both),
+        *(f"{at_l0_4(variant, 'f1'):.2f}" for variant in both),
+        *("3", *(f"{of_wide(variant, 'features_found', 3):.0f}" for variant in both), "512"),
+    ]
+    both = ("absbatchtopk", "batchtopk")
+    counts = [f"{of_wide(variant, 'features_found', 3):.0f}" for variant in both]
+    assert told("- **Signed latents find fewer of these", 2) == ["3", *counts]
+
+
+def test_dead_latents_of_wide_dictionaries():
+    among = wide()
+    dead = [100 * (1 - point["alive"]) for point in among]
+    share = correlation(among, "alive", "features_found", given=True)
+    said = told("- **Dead latents explain part of it", 3)
+    assert said[:3] == [*ends(dead, ".0f"), f"{share:.2f}"]
 
 
 def test_where_two_variants_were_trained():

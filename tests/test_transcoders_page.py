@@ -100,7 +100,7 @@ def test_sides():
     assert max(plain.max(), skip.max()) < 0
     (gained,) = np.flatnonzero(autoencoder > 0)
     assert PLACES[gained] == ("gemma3-270m", 3)
-    assert told("- **Signed latents of half the width lose", 3) == [
+    assert told("- **Signed latents of half the width lose", 4) == [
         *(*ends(-plain, ".3f"), *ends(-skip, ".3f")),
         *(*ends(-autoencoder[autoencoder < 0], ".3f"), f"{autoencoder[gained]:.3f}", "3"),
     ]

@@ -31,8 +31,8 @@ from tests.helpers.committed import (
 from tests.test_known_features_page import (
     JUDGED,
     correlation,
-    near_the_true_l0,
     points,
+    wide,
 )
 from tests.test_results_page import both_found
 from tests.test_transcoders_page import SKIP
@@ -56,14 +56,17 @@ def test_which_metric_to_believe():
         {model: correlation(points(model), seen, "f1", given=True) for model in JUDGED}
         for seen in ("consistency", "r2")
     )
-    flat = ends([r2["q0"], r2["q100"]], ".2f")
-    assert readme(1) == [*ends(stable.values(), ".2f"), flat[0], f"{r2['tree']:.2f}"]
-    near = near_the_true_l0(points("tree", "truth-tree"))
-    found = f"{correlation(near, 'r2', 'features_found'):.2f}"
+    narrow, among = points("tree", "truth-tree"), wide()
+    found = [f"{correlation(x, 'r2', 'features_found', given=True):.2f}" for x in (narrow, among)]
+    f1 = [*r2.values(), correlation(among, "r2", "f1", given=True)]
+    assert readme(1) == [*found, *ends(f1, ".2f")]
     said = finding(1)
-    assert said[:6] == [*ends(stable.values(), ".2f"), *flat, f"{r2['tree']:.2f}", found]
+    assert [said[0], said[3]] == found
+    assert said[6:10] == [*ends([r2["q0"], r2["q100"]], ".2f"), *ends(stable.values(), ".2f")]
+    assert said[10] == f"{correlation(among, 'consistency', 'f1', given=True):.2f}"
     seeds = {cell["cell"]["seed"] for cell in of("truth", recipe="", model="tree")}
-    assert said[8:] == [str(len(seeds)), *ends([len(points(model)) for model in JUDGED], "d")]
+    counts = [len(x) for x in (narrow, among, *map(points, JUDGED))]
+    assert said[13:] == [str(len(seeds)), *ends(counts, "d")]
 
 
 def test_width_multipliers():
