@@ -47,7 +47,8 @@ def _best(rows: pd.DataFrame) -> str:
         return ""
     name, times = first.mode().iloc[0], first.value_counts().max()
     places = len(here[["recipe", "model", "hookpoint"]].drop_duplicates())
-    return f"{name} has the highest R² at {times} of {places}, L0 = {here['l0'].iloc[0]:g}"
+    at = f"at {times} of {places} hookpoints at L0 = {here['l0'].iloc[0]:g}"
+    return f"{name} has the highest R² {at}"
 
 
 def _mean_rank(rows: pd.DataFrame) -> str:

@@ -108,6 +108,7 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
         "answer": without_constants(answer(scope, rows)),
         "remarks": remarks(scope, rows),
         "first": figures.pop(first, None),
+        "first_title": title_and_caption(first)[0] if first else "",
         "claims": judged(shown, scope),
         "others": len(scope.settings) - 1,
         "tally": shown["outcome"].value_counts().to_dict() if len(shown) else {},
@@ -130,28 +131,48 @@ def first_figure(names: list[str], rows: Mapping[Table, pd.DataFrame]) -> str:
 
 def headline(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> str:
     """What came out, in one sentence: of the first comparison, else of the ranking."""
-    cells = rows[CELLS]
-    seeds = cells.groupby([*SWEEP.split(), "lam"], dropna=False)["seed"].nunique()
-    fewest = "one seed" if seeds.min() == 1 else f"{seeds.min()} seeds or more"
     if COMPARISON in rows and not (known := _both_there(rows[COMPARISON])).empty:
-        item = scope.comparisons[0]
-        names = [variant_label(side.variant) for side in (item.candidate, item.baseline)]
-        ahead = known["dominates"].eq(True).sum()
-        behind = (known["dominates"].eq(False) & (known["max_gap"] < 0)).sum()
-        rest = len(known) - ahead - behind
-        text = (
-            f"{names[0]} explains more variance than {names[1]} at every shared L0 at {ahead} of "
-            f"{len(known)} hookpoints, less at {behind}"
-        )
-        return f"{text}; {rest} undecided ({fewest})." if rest else f"{text} ({fewest})."
+        return _ahead(scope, known)
     if RANKING in rows and (words := result(RANKING.name, rows[RANKING])):
-        return f"{words} ({fewest})."
+        cells = rows[CELLS]
+        points = [name for name in (*SWEEP.split(), "lam", K) if name in cells]
+        return f"{words} ({_counted(cells.groupby(points, dropna=False)['seed'].nunique())})."
     return ""
+
+
+def _ahead(scope: Scope, known: pd.DataFrame) -> str:
+    """At how many hookpoints the candidate of the first comparison is ahead, and how surely."""
+    item = scope.comparisons[0]
+    candidate, baseline = (variant_label(side.variant) for side in (item.candidate, item.baseline))
+    (width, *more) = (known["candidate_width"] / known["baseline_width"]).unique()
+    if not more and width != 1:
+        candidate += f", at {'half' if width == 0.5 else f'{width:g} times'} the width,"
+    where = "hookpoints" if known["recipe"].nunique() == 1 else "hookpoints and recipes"
+    ahead = known["dominates"].eq(True).sum()
+    behind = (known["dominates"].eq(False) & (known["max_gap"] < 0)).sum()
+    text = f"{candidate} is ahead of {baseline} at {ahead} of {len(known)} {where}"
+    if behind:
+        text += f" and behind at {behind}"
+    if rest := len(known) - ahead - behind:
+        text += f"; {rest} {'is' if rest == 1 else 'are'} undecided"
+    seeds = pd.concat([known["candidate_seeds"], known["baseline_seeds"]])
+    return f"{text} ({_counted(seeds)})."
+
+
+def _counted(seeds: pd.Series) -> str:
+    """Such as: 2 to 3 seeds."""
+    ends = dict.fromkeys((int(seeds.min()), int(seeds.max())))
+    return "one seed" if [*ends] == [1] else f"{' to '.join(map(str, ends))} seeds"
 
 
 def remarks(scope: Scope, rows: Mapping[Table, pd.DataFrame]) -> list[str]:
     """How the numbers of the answer were read, and what an unusual one means."""
     said = []
+    if COMPARISON in rows and not _both_there(rows[COMPARISON]).empty:
+        said.append(
+            "Ahead means a higher R² (explained variance) at every L0 that both reach; behind, a "
+            "lower R² at every such L0; else it is undecided."
+        )
     if COMPARISON in rows or RANKING in rows:
         said.append(
             "Numbers at a matched L0 are interpolated between the autoencoders of a sweep, "
@@ -252,8 +273,8 @@ def _compared(row: Mapping[Any, Any], l0: float, scope: Scope) -> dict[str, str]
         **{KNOWN[name]: both[name] for name in TRUTH if name in both},
         "P(first higher at every L0)": _surely(row),
         **({} if scope.truth else {"CE loss increase (nats/token)": both["loss_added"]}),
-        "Dead": both["dead_fraction"],
-        "H": f"{row['candidate_width']} / {row['baseline_width']}",
+        "Dead fraction": both["dead_fraction"],
+        "Latents (H)": f"{row['candidate_width']} / {row['baseline_width']}",
         "Why there is no R²": reason if pd.isna(ends).any() else "",
     }
 
@@ -274,7 +295,7 @@ def judged(claims: pd.DataFrame, scope: Scope) -> Grid | None:
     title = f"Under recipe {recipe_name(claims['recipe'].iloc[0])}" if scope.several else "Verdicts"
     if "widths" in claims:
         title += f", {claims['widths'].iloc[0]}"
-    headings = {"outcome": "Verdict", "statement": "Claim", "paper": "Said", "here": "Here"}
+    headings = {"outcome": "Verdict", "statement": "Claim", "paper": "Source", "here": "Here"}
     headings["why"] = "Remark"
     return Grid(title, claims[list(headings)].astype(str).rename(columns=headings))
 
@@ -305,13 +326,13 @@ def limits(spec: Scope, cells: pd.DataFrame) -> list[str]:
     models = " and ".join(f"{name} (d = {d_model})" for name, d_model in spec.models.items())
     layers = "" if any("." in name for name in spec.hookpoints) else "at one layer "
     sites = (
-        f"Sites: {', '.join(spec.hookpoints)} {layers}of {models}. Nothing here says what "
+        f"Hookpoints: {', '.join(spec.hookpoints)} {layers}of {models}. Nothing here says what "
         "happens at other layers, models or sizes."
     )
     names = ("training_tokens", "eval_tokens", "ce_tokens")
     training, evaluation, recovered = (span(cells[name], "{:,}".format) for name in names)
     budget = (
-        f"Budget: {training} training tokens and {evaluation} evaluation tokens a cell, Loss "
+        f"Budget: {training} training tokens and {evaluation} evaluation tokens for each SAE, Loss "
         f"Recovered over {recovered}. Longer training changes dead fractions most of all, and a "
         "latent counts as dead if it is silent on the evaluation tokens."
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 # What is compared along a sweep, at equal L0 or equal lambda -> its name in words.
-SWEPT = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
+SWEPT = {"r2": "R²", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
 # With what comparisons read off at a matched L0 besides.
 MATCHED = SWEPT | {"loss_added": "CE loss increase (nats/token)"}
 

@@ -82,7 +82,7 @@ def test_matched_values_stand_in_the_page_of_comparisons(built_study):
     page = built_study.page("comparison")
     table = pd.read_csv(built_study.root / "tables" / "comparison.csv")
     value = table["l0_30_r2_candidate"].dropna().iloc[0]
-    assert "R2 at 30, candidate" in page
+    assert "R² at 30, candidate" in page
     assert f"{value:.3f}" in page
     assert "No value at 900" in page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.analysis.report import answer, first_figure, first_setting, judged, limits
+from pipeline.analysis.report import answer, first_figure, first_setting, headline, judged, limits
 from pipeline.analysis.tables.cells import POINTS
 from pipeline.analysis.tables.comparison import COMPARISON
 from pipeline.analysis.tables.ranking import RANKING
@@ -39,7 +39,9 @@ def cells(*sweeps) -> pd.DataFrame:
 def test_sites_budget_and_the_fewest_seeds_of_any_point():
     three = ("sagsae_tied", 128, (1, 2), 3)
     sites, budget, seeds = limits(spec(), cells(three))[:3]
-    assert sites.startswith("Sites: mlp_out, attn, resid at one layer of small (d = 64) and large")
+    assert sites.startswith(
+        "Hookpoints: mlp_out, attn, resid at one layer of small (d = 64) and large"
+    )
     assert budget.startswith("Budget: 819,200 to 821,200 training tokens and 8,192 evaluation")
     assert seeds == "Seeds per point: at least 3 for SA-GSAE tied at H = 2d."
     uneven = cells(three, ("sagsae_tied", 128, (3,), 2), ("gated", 256, (1,), 2))
@@ -87,6 +89,22 @@ def test_the_answer_says_which_side_is_better_where_and_how_surely(dominates, ga
     assert told[DRAWS].tolist() == ["not every lambda has the same seeds"]
     sure = answer(spec(), {COMPARISON: rows.assign(p_dominance=0.9, p_reason="")}).texts
     assert sure[DRAWS].tolist() == ["0.90"]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "seeds", "words"),
+    [
+        ([(True, 0.02)], 1, ["ahead of Gated at 1 of 1", "(one seed)"]),
+        ([(False, -0.01), (True, 0.02)], 3, ["at 1 of 2", "behind at 1", "(1 to 3 seeds)"]),
+        ([(False, 0.01), (None, None)], 1, ["at 0 of 2", "2 are undecided"]),
+    ],
+)
+def test_the_first_sentence_says_where_the_first_is_ahead(outcomes, seeds, words):
+    rows = [compared(dominates=x, max_gap=gap, baseline_seeds=seeds) for x, gap in outcomes]
+    found = headline(spec(), {COMPARISON: pd.concat(rows)})
+    assert found.startswith("SA-GSAE tied, at half the width, is")
+    assert all(word in found for word in words)
+    assert ("behind" in found) == ("behind at 1" in words)
 
 
 def test_two_sides_of_one_l0_each_are_compared_at_this_l0():
