@@ -53,7 +53,7 @@ TOPICS = {
     "Signs": "signs sign_rates",
     "Sweeps and training": "sweep cells sweeps curves latents",
     "Latents: steering and probes": "dial probing looks",
-    "Known features": "truth synthetic",
+    "Synthetic activations": "truth synthetic",
     "Tables of claims": "verdicts matrix",
     OTHERS: "",
 }
@@ -295,7 +295,7 @@ def judged(claims: pd.DataFrame, scope: Scope) -> Grid | None:
     title = f"Under recipe {recipe_name(claims['recipe'].iloc[0])}" if scope.several else "Verdicts"
     if "widths" in claims:
         title += f", {claims['widths'].iloc[0]}"
-    headings = {"outcome": "Verdict", "statement": "Claim", "paper": "Source", "here": "Here"}
+    headings = {"outcome": "Verdict", "statement": "Claim", "paper": "Reported", "here": "Here"}
     headings["why"] = "Remark"
     return Grid(title, claims[list(headings)].astype(str).rename(columns=headings))
 

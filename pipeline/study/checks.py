@@ -56,7 +56,7 @@ def cross_faults(config: StudyConfig, sound: set[str], *, plan: bool) -> list[st
         *(_hookpoint_faults, _language_faults, _name_faults, _block_faults, _row_faults),
         *(_recipe_faults, _grid_recipe_faults, _idle_faults, _training_faults, _dial_faults),
         *(_look_faults, _probe_faults, _browser_faults, _foreign_faults, _comparison_faults),
-        *((_text_faults, _absent_models, _layer_faults, _absent_text) if plan else (_text_faults,)),
+        *((_text_faults, *OF_THIS_MACHINE) if plan else (_text_faults,)),
     )
     faults: list[str] = []
     for check in checks:
@@ -381,6 +381,15 @@ def _absent_text(config: Any) -> Faults:
         for i, name in enumerate(source.paths if source.kind == "files" else []):
             if not all(map(Path.is_file, text_files([name]))):
                 yield f"{path}.paths.{i}: no file of text at {name}; {RELATIVE}"
+
+
+# What a study that runs here needs beside a sound configuration.
+OF_THIS_MACHINE = (_absent_models, _layer_faults, _absent_text)
+
+
+def missing_here(config: StudyConfig) -> list[str]:
+    """Local models and text of a sound configuration that are not on this machine, with paths."""
+    return [fault for check in OF_THIS_MACHINE for fault in check(config)]
 
 
 def check_known(cell: Cell, config: Any) -> None:

@@ -199,6 +199,19 @@ FilePath = Annotated[PathOrNone, Field(min_length=1)]
 Folder = Annotated[FolderOrNone, Field(min_length=1)]
 
 
+# Keys that are easily written one section off -> where they belong.
+BELONGS = {
+    **dict.fromkeys(("start_token", "d_model", "layer", "layers"), "an entry of models"),
+    **dict.fromkeys(("context_length", "heldout_fraction"), "text"),
+    **dict.fromkeys(("train_rows", "heldout_rows", "max_norm_ratio"), "dump"),
+    **dict.fromkeys(("tokens", "batch_size", "learning_rate", "dead_window_tokens"), "training"),
+    **dict.fromkeys(
+        ("variant", "lambdas", "ks", "seeds", "width", "expansion"), "an entry of grid"
+    ),
+    **dict.fromkeys(("matched_l0", "candidate", "baseline"), "an entry of comparisons"),
+}
+
+
 class Section(BaseModel):
     """Base of every section: unknown keys are errors and values never change after loading.
 
@@ -223,10 +236,12 @@ class Section(BaseModel):
             raise ValidationError.from_exception_data(error.title, faults) from None
 
     @classmethod
-    def _unknown(cls, key: object) -> str:
+    def _unknown(cls, key: Any) -> str:
         """What is said of a key that the section does not have."""
         nearest = get_close_matches(str(key), cls.model_fields, n=1)
         meant = f"did you mean {nearest[0]}; " if nearest else ""
+        if key in BELONGS:
+            meant = f"{key} belongs to {BELONGS[key]}; "
         return f"unknown key: {meant}allowed are {', '.join(cls.model_fields)}"
 
 

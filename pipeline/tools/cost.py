@@ -20,6 +20,7 @@ import pandas as pd
 
 from pipeline.data.passes import SPLICED
 from pipeline.study.cell import PATTERN, Cell
+from pipeline.study.checks import missing_here
 from pipeline.study.looks import LookSpec
 from pipeline.study.outputs import SPLITS
 from pipeline.study.study import Study
@@ -253,4 +254,6 @@ def main(
     costs = Requests(study, rates)
     print(f"Study {study.config.study}: {len(study.cells):,} cells\n")
     print(costs.table(devices).to_markdown(floatfmt=("", ",.0f", *[",.2f"] * 6)))
-    print(f"\nRates: {costs.device['basis']}.")
+    print(f"\nHours are those of {rates} (--rates names another). Rates: {costs.device['basis']}.")
+    if missing := missing_here(study.config):
+        print("\nA run would stop here:", *missing, sep="\n  ")

@@ -10,9 +10,12 @@ import pytest
 import yaml
 
 from pipeline.jobs.json_files import canonical
-from pipeline.study.sections import CellNameError, ConfigError
+from pipeline.study.grid import Comparison, GridEntry
+from pipeline.study.models import Model
+from pipeline.study.sections import BELONGS, CellNameError, ConfigError
 from pipeline.study.study import Study
-from pipeline.study.study_config import DEFAULT_CONFIG, StudyConfig, load_yaml
+from pipeline.study.study_config import DEFAULT_CONFIG, Dump, StudyConfig, Text, load_yaml
+from pipeline.study.training import Training
 from tests.helpers.made_studies import configuration
 
 ROOT = Path(__file__).parents[3]
@@ -31,9 +34,23 @@ def changed(**changes) -> dict:
     return raw
 
 
+def test_a_key_that_belongs_elsewhere_is_a_key_there():
+    sections = {
+        "an entry of models": Model,
+        "text": Text,
+        "dump": Dump,
+        "training": Training,
+        "an entry of grid": GridEntry,
+        "an entry of comparisons": Comparison,
+    }
+    assert {*BELONGS.values()} == {*sections}
+    assert all(key in sections[where].model_fields for key, where in BELONGS.items())
+
+
 @pytest.mark.parametrize(
     ("change", "where", "what"),
     [
+        ({"learning_rate": 1e-3}, "learning_rate", "learning_rate belongs to training"),
         ({"colour": "red"}, "colour", "unknown key: allowed are study, note, "),
         ({"training__learning_rat": 1}, "training.learning_rat", "did you mean learning_rate;"),
         ({"grid__0__lambdas": [0.1, 0.1]}, "grid.0.lambdas", "0.1 is listed twice"),

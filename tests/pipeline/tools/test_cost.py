@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.study.cell import Cell
 from pipeline.study.measures import Measures
 from pipeline.study.study import Study
-from pipeline.tools.cost import LEAST_MINUTES, MEMORY_GROWTH, Requests
+from pipeline.tools.cost import LEAST_MINUTES, MEMORY_GROWTH, Requests, main
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = ROOT / "workflow" / "configs"
@@ -140,3 +141,14 @@ def test_every_rule_of_a_cluster_has_numbers(rule, given):
 def test_a_device_without_rates_is_named_with_those_there_are(paper):
     with pytest.raises(ValueError, match="unknown rates 'b200'; known are cpu-core, h100"):
         Requests(paper.study, "b200")
+
+
+def test_it_says_what_is_missing_here_and_whose_hours_it_gives(tmp_path, capsys):
+    raw = yaml.safe_load((CONFIGS / "smoke.yaml").read_text())
+    raw["text"] = {"source": {"kind": "files", "paths": [str(tmp_path / "none.txt")]}}
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    main(path, "cpu-core")
+    shown = capsys.readouterr().out
+    assert "Hours are those of cpu-core" in shown
+    assert f"text.source.paths.0: no file of text at {tmp_path}" in shown
