@@ -31,6 +31,8 @@ from sagsae.files import write_atomic
 
 PARTS = Path(__file__).parent / "page"
 CONTEXTS_PER_FILE = 512
+LABELS = "my-labels.js"
+"""What readers of the page call latents: theirs, so it is written only where there is none."""
 
 
 def write_script(folder: Path, name: str, value: Any) -> int:
@@ -112,6 +114,8 @@ def write_page(study: str, note: str, cells: Sequence[Path], out: Path) -> int:
         listed.append({k: v for k, v in shown.items() if k != "spec"} | {"folder": folder})
         size += shown["bytes"]
     size += write_script(out.parent, "catalog", {"study": study, "note": note, "cells": listed})
+    if not (labels := out.parent / LABELS).exists():
+        write_atomic(labels, b"globalThis.savedLabels = {};\n")
     parts = sorted(PARTS.iterdir(), key=lambda part: part.suffix == out.suffix)  # the page last
     for part in parts:
         content = part.read_bytes()

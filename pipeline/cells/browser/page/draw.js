@@ -1,5 +1,5 @@
 "use strict";
-// The two-sided histogram and the curve of the dial, as SVG.
+// Histograms of activations and densities, and the curve of the dial, as SVG.
 
 const draw = (() => {
   function svg(name, attributes, ...children) {
@@ -42,7 +42,7 @@ const draw = (() => {
         if (!n) return;
         const [a, b] = [x(sign * i * bin), x(sign * (i + 1) * bin)].sort((p, q) => p - q);
         const bar = svg("rect", { x: a + 0.3, y: base - tall(n), width: Math.max(0.6, b - a - 0.6), height: tall(n), class: sign > 0 ? "plus-bar" : "minus-bar" });
-        bar.append(svg("title", {}, `z from ${text.signed(sign * i * bin)} to ${text.signed(sign * (i + 1) * bin)}: ${text.whole(n)} firings`));
+        bar.append(svg("title", {}, `z from ${text.signed(sign * i * bin)} to ${text.signed(sign * (i + 1) * bin)}: ${text.whole(n)} tokens`));
         picture.append(bar);
       });
     }
@@ -58,8 +58,37 @@ const draw = (() => {
       const anchor = z === -low ? "start" : z === high ? "end" : "middle";
       picture.append(label(x(z), HEIGHT - 8, text.signed(z), anchor));
     }
-    if (sided) picture.append(label(LEFT, 12, `− ${text.whole(total[1])} firings`, "start"));
-    picture.append(label(WIDTH - RIGHT, 12, `+ ${text.whole(total[0])} firings`, "end"));
+    if (sided) picture.append(label(LEFT, 12, `− ${text.whole(total[1])} tokens`, "start"));
+    picture.append(label(WIDTH - RIGHT, 12, `+ ${text.whole(total[0])} tokens`, "end"));
+    return picture;
+  }
+
+  // How many latents have which density, both logarithmic; dead ones are counted apart, the chosen one is a line.
+  function densities(shares, least, chosen) {
+    const WIDTH = 480, HEIGHT = 84, TOP = 16, BOTTOM = 20, EDGE = 8, DEAD = 54, BINS = 40;
+    const low = Math.log10(least), base = HEIGHT - BOTTOM;
+    const x = (share) => EDGE + DEAD + (1 - Math.log10(share) / low) * (WIDTH - 2 * EDGE - DEAD);
+    const counts = new Array(BINS).fill(0);
+    let dead = 0;
+    for (const share of shares) share ? counts[Math.min(BINS - 1, Math.floor((1 - Math.log10(share) / low) * BINS))]++ : dead++;
+    const most = Math.max(1, dead, ...counts);
+    const tall = (n) => ((base - TOP) * Math.log10(1 + n)) / Math.log10(1 + most);
+    const bar = (from, wide, n, words) => svg("rect", { x: from, y: base - tall(n), width: wide, height: tall(n), class: "density-bar" }, svg("title", {}, `${words}: ${text.whole(n)} latents`));
+    const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `Densities of all latents; ${dead} of ${shares.length} are dead` });
+    const wide = (WIDTH - 2 * EDGE - DEAD) / BINS;
+    if (dead) picture.append(bar(EDGE, DEAD / 2, dead, "Dead"));
+    counts.forEach((n, i) => {
+      const [from, to] = [i, i + 1].map((at) => 10 ** (low * (1 - at / BINS)));
+      if (n) picture.append(bar(EDGE + DEAD + i * wide, wide - 0.6, n, `Density ${text.percent(from)} to ${text.percent(to)}`));
+    });
+    picture.append(svg("line", { x1: EDGE, x2: WIDTH - EDGE, y1: base, y2: base, class: "axis" }));
+    picture.append(label(EDGE, 11, `${text.whole(dead)} dead`, "start"), label(WIDTH - EDGE, 11, "latents by density", "end"));
+    for (let power = Math.ceil(low); power <= 0; power++) picture.append(label(x(10 ** power), HEIGHT - 6, text.percent(10 ** power), power ? "middle" : "end"));
+    const share = chosen >= 0 ? shares[chosen] : 0;
+    if (chosen >= 0) {
+      const at = share ? x(share) : EDGE + DEAD / 4;
+      picture.append(svg("line", { x1: at, x2: at, y1: TOP, y2: base, class: "chosen" }, svg("title", {}, `Latent ${chosen}: ${share ? text.percent(share) : "dead"}`)));
+    }
     return picture;
   }
 
@@ -88,5 +117,5 @@ const draw = (() => {
     return picture;
   }
 
-  return { histogram, dial };
+  return { histogram, densities, dial };
 })();

@@ -31,7 +31,7 @@ const latent = (() => {
     const of = cell.values, n = [of.positive[number], of.negative[number]], total = n[0] + n[1];
     const both = (show) => (cell.two_sided ? `${show(0)} on +, ${show(1)} on −` : show(0));
     const list = element("dl", { class: "facts" },
-      fact("Fires on", both((side) => `${text.percent(n[side] / cell.tokens)} (${text.whole(n[side])})`), ` of ${text.whole(cell.tokens)} held-out tokens`),
+      fact("Density", both((side) => `${text.percent(n[side] / cell.tokens)} (${text.whole(n[side])})`), ` of ${text.whole(cell.tokens)} held-out tokens`),
       cell.two_sided ? fact("Positive share", total ? text.percent(n[0] / total) : "–") : [],
       fact("Calibration slope", both((side) => text.number(side ? of.slope_negative[number] : of.slope_positive[number]))),
       fact("Contribution", text.percent(of.contribution[number])),
@@ -49,8 +49,8 @@ const latent = (() => {
     const { positive, negative } = cell.values;
     const [p, q] = [positive[number], negative[number]];
     if (!p && !q) return element("span", { class: "badge" }, "dead");
-    if (p && q) return element("span", { class: "badge" }, `two-sided, rarer sign ${text.percent(Math.min(p, q) / (p + q))}`);
-    return element("span", { class: "badge" }, p ? "fires with + only" : "fires with − only");
+    if (p && q) return element("span", { class: "badge" }, `active with both signs, rarer sign ${text.percent(Math.min(p, q) / (p + q))}`);
+    return element("span", { class: "badge" }, p ? "positive only" : "negative only");
   }
 
   function promotes(cell, found) {
@@ -70,14 +70,14 @@ const latent = (() => {
       const title = cell.two_sided ? `Most ${name}` : "Strongest contexts";
       column.append(element("h3", {}, title));
       if (!strongest.length) {
-        column.append(element("p", { class: "none" }, cell.two_sided ? `It never fires with ${sign} on the held-out tokens.` : "It never fires on the held-out tokens."));
+        column.append(element("p", { class: "none" }, cell.two_sided ? `It is active with ${sign} on no held-out token.` : "It is active on no held-out token."));
         return column;
       }
       column.append(await contexts(cell, number, strongest));
       column.append(element("h3", {}, "Drawn from intervals"));
       const factor = side ? -1 : 1;
       for (const [low, high, count, drawn] of found.drawn[side]) {
-        column.append(element("h4", {}, `z ${text.signed(factor * low)} to ${text.signed(factor * high)} `, element("small", {}, `${text.whole(count)} firing${count === 1 ? "" : "s"}${drawn.length ? "" : ", shown above or not drawn"}`)));
+        column.append(element("h4", {}, `z ${text.signed(factor * low)} to ${text.signed(factor * high)} `, element("small", {}, `${text.whole(count)} token${count === 1 ? "" : "s"}${drawn.length ? "" : ", shown above or not drawn"}`)));
         if (drawn.length) column.append(await contexts(cell, number, drawn));
       }
       return column;
@@ -95,7 +95,7 @@ const latent = (() => {
         const side = which && rival.two_sided ? 1 : 0;
         const other = await read(rival, number), n = [rival.values.positive[number], rival.values.negative[number]];
         const same = which && !rival.two_sided ? "It points as − points here." : which ? "Its − side points as + points here." : "";
-        card.append(element("p", {}, same ? `${same} ` : "", `Fires on ${text.percent((n[0] + n[1]) / rival.tokens)} of the tokens; ${side ? "−" : "+"} promotes `,
+        card.append(element("p", {}, same ? `${same} ` : "", `Density ${text.percent((n[0] + n[1]) / rival.tokens)}; ${side ? "−" : "+"} promotes `,
           list_of(rival, other.promoted[side][0].slice(0, 5))));
         card.append(await contexts(rival, number, other.strongest[side].slice(0, NEAR)));
       }
@@ -140,8 +140,9 @@ const latent = (() => {
     return [
       top,
       element("p", { class: "link" }, element("a", { href: main.address(cell.name, number), title: "Link to this latent" }, name)),
+      labels.input(cell.name, number),
       facts(cell, number, found),
-      element("figure", {}, draw.histogram(found.histogram, found.gate), element("figcaption", {}, "Firings by activation z, logarithmic height.")),
+      element("figure", {}, draw.histogram(found.histogram, found.gate), element("figcaption", {}, "Number of held-out tokens by activation z; the height is logarithmic.")),
       promotes(cell, found),
       ...dials(cell, found),
       await firings(cell, number, found),

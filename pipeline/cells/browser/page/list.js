@@ -32,10 +32,13 @@ const list = (() => {
     };
   }
 
+  // Densities, as shares of the held-out tokens, of a latent that is worth showing first.
+  const WORTH = [0.001, 0.02];
+
   const COLUMNS = [
     ["latent", "latent", (v) => String(v)],
-    ["fires_positive", "fires +", text.percent],
-    ["fires_negative", "fires −", text.percent, true],
+    ["fires_positive", "dens. +", text.percent],
+    ["fires_negative", "dens. −", text.percent, true],
     ["minor", "rarer", text.percent, true],
     ["slope_positive", "slope+", (v) => text.number(v)],
     ["slope_negative", "slope−", (v) => text.number(v), true],
@@ -45,11 +48,11 @@ const list = (() => {
   ];
   const MEANINGS = {
     latent: "number of the latent",
-    fires_positive: "share of the held-out tokens on which it fires with +",
-    fires_negative: "share of the held-out tokens on which it fires with −",
+    fires_positive: "density: share of the held-out tokens on which its activation is positive",
+    fires_negative: "density: share of the held-out tokens on which its activation is negative",
     minor: "part of its firings that the rarer sign has",
-    slope_positive: "calibration slope of +; above 1 it fires too weakly",
-    slope_negative: "calibration slope of −; above 1 it fires too weakly",
+    slope_positive: "calibration slope of +; above 1 its activations are too small",
+    slope_negative: "calibration slope of −; above 1 its activations are too small",
     contribution: "its part of the sum of z² over all latents",
     up: "tokens that its direction promotes most",
     down: "tokens that the opposite direction promotes most",
@@ -66,8 +69,26 @@ const list = (() => {
     return (cell.found[latent] ??= sides.flatMap((side) => words(side, latent)).join("\u0000").toLowerCase());
   }
 
+  const asked = () => field("search").value.toLowerCase();
+
+  // Of a latent: the share of the held-out tokens on which it is active.
+  const density = (i) => (cell.values.positive[i] + cell.values.negative[i]) / cell.tokens;
+
+  // The latent that is shown first: of those in the list whose density is worth it the first one,
+  // else the nearest to such a density on a logarithmic scale; dead ones last.
+  function opening() {
+    let best = -1, least = Infinity;
+    for (const i of order) {
+      const share = density(i);
+      const off = Math.max(0, Math.log(WORTH[0] / share), Math.log(share / WORTH[1]));
+      if (best < 0 || off < least) [best, least] = [i, off];
+      if (!least) break;
+    }
+    return best;
+  }
+
   function wanted() {
-    const query = field("search").value.toLowerCase();
+    const query = asked();
     const exact = /^\s*#?\d+\s*$/.test(query) ? Number(query.replace("#", "")) : -1;
     const kind = field("kind").value;
     const least = Number(field("least").value) || 0;
@@ -86,7 +107,7 @@ const list = (() => {
     for (let i = 0; i < cell.width; i++) {
       if (!kinds[kind](i) || positive[i] + negative[i] < least) continue;
       if (minor > 0 && !(cell.derived.minor[i] >= minor)) continue;
-      if (query.trim() && i !== exact && !searched(i).includes(query)) continue;
+      if (query.trim() && i !== exact && !searched(i).includes(query) && !labels.of(cell.name, i).toLowerCase().includes(query)) continue;
       found.push(i);
     }
     return found;
@@ -107,8 +128,15 @@ const list = (() => {
     grid.setAttribute("aria-rowcount", order.length + 1);
     rows.style.height = `${order.length * ROW}px`;
     grid.scrollTop = 0;
+    field("nothing").textContent = order.length ? "" : asked().trim() ? `No latent of this SAE matches “${field("search").value}”. The search reads the numbers, your labels and the promoted tokens of all latents.` : "No latent of this SAE passes these filters.";
     header();
     paint();
+    densities();
+  }
+
+  // The histogram of the densities of all latents, with the chosen one.
+  function densities() {
+    field("densities").replaceChildren(draw.densities(Array.from({ length: cell.width }, (_, i) => density(i)), 1 / cell.tokens, chosen));
   }
 
   function header() {
@@ -123,13 +151,15 @@ const list = (() => {
   function paint() {
     const first = Math.max(0, Math.floor(grid.scrollTop / ROW) - SPARE);
     const last = Math.min(order.length, Math.ceil((grid.scrollTop + grid.clientHeight) / ROW) + SPARE);
-    const seen = [];
+    const seen = [], query = asked().trim() && asked();
+    const matches = (token) => query !== "" && token.toLowerCase().includes(query);
     for (let at = first; at < last; at++) {
       const latent = order[at];
       const row = element("div", { role: "row", class: "row", id: `row-${latent}`, "data-latent": latent, "aria-rowindex": at + 2, "aria-selected": String(latent === chosen) });
       row.style.transform = `translateY(${at * ROW}px)`;
       for (const [key, , shown] of columns) {
-        const content = shown ? shown(cell.derived[key][latent]) : words(key, latent).slice(0, 3).map((token) => text.chip(token));
+        const ordered = shown ? [] : words(key, latent).sort((a, b) => matches(b) - matches(a));
+        const content = shown ? shown(cell.derived[key][latent]) : ordered.slice(0, 3).map((token) => text.chip(token, query));
         row.append(element("div", { role: "gridcell", class: key }, content));
       }
       seen.push(row);
@@ -147,6 +177,7 @@ const list = (() => {
       if (top + ROW > grid.scrollTop + seen) grid.scrollTop = top + ROW - seen;
     }
     paint();
+    densities();
   }
 
   // Go some rows on; from a latent that is filtered out, to the first row.
@@ -195,5 +226,5 @@ const list = (() => {
   }
 
   const page = () => Math.max(1, Math.floor(grid.clientHeight / ROW) - 2);
-  return { start, show, select, step, sort, words, page, first: () => (order.length ? order[0] : -1), order: () => order };
+  return { start, show, select, step, sort, words, page, opening, first: () => (order.length ? order[0] : -1), order: () => order };
 })();

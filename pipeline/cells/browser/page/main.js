@@ -25,7 +25,7 @@ const main = (() => {
   }
 
   function describe(entry) {
-    const parts = [`L0 ${text.number(entry.l0)}`, `R2 ${text.number(entry.r2)}`, `${text.whole(entry.width)} latents, ${text.whole(entry.dead)} dead`, entry.k ? `k ${text.whole(entry.k)}` : `λ ${text.number(entry.lambda)}`, `seed ${entry.seed}`];
+    const parts = [`L0 ${text.number(entry.l0)}`, `R² ${text.number(entry.r2)}`, `${text.whole(entry.width)} latents, ${text.whole(entry.dead)} dead`, entry.k ? `k ${text.whole(entry.k)}` : `λ ${text.number(entry.lambda)}`, `seed ${entry.seed}`];
     if (entry.recipe) parts.push(`recipe ${entry.recipe}`);
     if (entry.collapsed.length) parts.push(`collapsed: ${entry.collapsed.join("; ")}`);
     byId("facts").textContent = parts.join(" · ");
@@ -58,7 +58,7 @@ const main = (() => {
       document.body.classList.toggle("reading", number >= 0 && number < cell.width);
       if (number >= 0 && number < cell.width) await showLatent(number, mine);
       else if (given !== null) complain(`${entry.name} has latents 0 to ${cell.width - 1}; there is no latent ${given}.`);
-      else if (matchMedia("(min-width: 60rem)").matches && list.first() >= 0) await showLatent(list.first(), mine);
+      else if (matchMedia("(min-width: 60rem)").matches && list.opening() >= 0) await showLatent(list.opening(), mine);
     } catch (error) {
       if (mine === turn) complain(error.message);
     }
@@ -144,7 +144,7 @@ const main = (() => {
     const models = Map.groupBy ? Map.groupBy(catalog.cells, (one) => one.model) : new Map([["", catalog.cells]]);
     for (const [model, cells] of models) {
       const options = cells.map((one) => element("option", { value: one.name }, `${one.model} ${one.hookpoint}: ${one.variant}${one.recipe ? `, ${one.recipe}` : ""}, H = ${one.width}, L0 ${text.number(one.l0)}`));
-      byId("cell").append(element("optgroup", { label: model || "Autoencoders" }, options));
+      byId("cell").append(element("optgroup", { label: model || "SAEs" }, options));
     }
     byId("cell").addEventListener("change", () => { location.hash = address(byId("cell").value); });
   }
@@ -159,6 +159,7 @@ const main = (() => {
     byId("study").textContent = `of study ${catalog.study}`;
     byId("note").textContent = catalog.note;
     fillCells();
+    labels.start();
     list.start(choose);
     byId("help").onclick = KEYS["?"];
     addEventListener("hashchange", follow);

@@ -30,7 +30,14 @@ const text = (() => {
     return shown === "" ? "∅" : shown;
   }
 
-  const chip = (token, attributes = {}) => element("code", { class: "token", ...attributes }, visible(token).replace(/ /g, "␣"));
+  // A token in a box; where it has what was searched for, in lower case, that part is marked.
+  function chip(token, query = "") {
+    const shown = (part) => (part ? visible(part).replace(/ /g, "␣") : "");
+    const at = query ? token.toLowerCase().indexOf(query) : -1;
+    if (at < 0) return element("code", { class: "token" }, visible(token).replace(/ /g, "␣"));
+    const end = at + query.length;
+    return element("code", { class: "token" }, shown(token.slice(0, at)), element("mark", {}, shown(token.slice(at, end))), shown(token.slice(end)));
+  }
 
   // The tokens around a firing, shaded around zero: [context, position, z, [offset, step, ...]].
   function context(example, tokens, reach, largest) {

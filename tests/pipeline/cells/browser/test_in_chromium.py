@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 
+from pipeline.cells.browser.page import LABELS, write_page
 from pipeline.study.dial import LATENT, RANDOM, DialRun
 from tests.helpers import chromium
 from tests.helpers.chromium import Page
@@ -93,7 +94,18 @@ def counts(made: Made) -> np.ndarray:
     return made.profiles.firings.count.numpy()
 
 
-def test_it_opens_with_the_latents_that_contribute_most(page, made):
+def density(made: Made) -> np.ndarray:
+    return counts(made).sum(0) / ROWS
+
+
+def opening(made: Made) -> int:
+    """By contribution, the first latent of a density of 0.1 to 2 %, else the nearest to that."""
+    energy = made.profiles.firings.energy.sum(0).numpy()
+    off = np.abs(np.log(np.clip(density(made), 0.001, 0.02) / np.maximum(density(made), 1e-12)))
+    return min(range(WIDTH), key=lambda i: (off[i], -energy[i], i))
+
+
+def test_it_lists_by_contribution_and_opens_on_a_latent_of_low_density(page, made):
     energy = made.profiles.firings.energy.sum(0).numpy()
     expected = sorted(range(WIDTH), key=lambda i: (-energy[i], i))
     assert listed(page) == expected
@@ -104,8 +116,80 @@ def test_it_opens_with_the_latents_that_contribute_most(page, made):
     assert float(first[1].split()[0]) == pytest.approx(100 * n[0] / ROWS, rel=0.06)
     assert float(first[3].split()[0]) == pytest.approx(100 * n.min() / n.sum(), rel=0.06)
     page.wait("document.querySelector('#latent .firings')")
-    assert current(page) == expected[0]
+    assert current(page) == opening(made)
     assert page.run("document.querySelectorAll('.row').length") < 60
+
+
+def told(page: Page, selector: str) -> list[str]:
+    """The text of each element."""
+    return page.run(f"[...document.querySelectorAll('{selector}')].map((e) => e.textContent)")
+
+
+def test_densities_of_all_latents_stand_above_the_list(page, browser, made):
+    drawn = page.run(
+        "[...document.querySelectorAll('#densities .density-bar title')].map((t) => t.textContent)"
+    )
+    shown = [int(words.split(": ")[1].split()[0]) for words in drawn]
+    assert sum(shown) == WIDTH
+    dead = int((density(made) == 0).sum())
+    assert f"{dead} dead" in page.text("#densities")
+    show(page, browser, 5)
+    marked = page.run("document.querySelector('#densities .chosen title').textContent")
+    assert marked.startswith("Latent 5: ")
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_list_fits_the_window(page, browser, width):
+    page.size(width, 900)
+    page.open(browser.as_uri())
+    page.wait("document.querySelectorAll('.row').length > 5")
+    for part in ("document.documentElement", "document.getElementById('grid')"):
+        assert page.run(f"{part}.scrollWidth <= {part}.clientWidth")
+
+
+def test_search_marks_its_matches_and_says_when_nothing_matched(page):
+    fill(page, "search", "d17")
+    marks = page.run(
+        "[...document.querySelectorAll('.row mark')].map((m) => m.textContent.toLowerCase())"
+    )
+    assert marks
+    assert set(marks) == {"d17"}
+    assert page.run(
+        "[...document.querySelectorAll('.row')].every((row) => row.querySelector('mark'))"
+    )
+    assert page.text("#nothing") == ""
+    fill(page, "search", "no such token")
+    assert "no such token" in page.text("#nothing")
+    fill(page, "search", "")
+
+
+def test_a_label_is_kept_found_and_saved(page, browser):
+    show(page, browser, 7)
+    fill(page, "label", "months of the year")
+    page.open(browser.as_uri())
+    page.wait("document.body.dataset.ready === 'yes'")
+    show(page, browser, 7)
+    assert page.run("document.getElementById('label').value") == "months of the year"
+    fill(page, "search", "months of")
+    assert listed(page) == [7]
+    fill(page, "search", "")
+    content = page.run("labels.file()")
+    file = browser.parent / LABELS
+    empty = file.read_text()
+    assert empty == "globalThis.savedLabels = {};\n"
+    file.write_text(content)
+    page.run("localStorage.clear()")
+    page.open(browser.as_uri())
+    show(page, browser, 7)
+    assert page.run("document.getElementById('label').value") == "months of the year"
+    file.write_text(empty)
+
+
+def test_a_later_run_leaves_labels_alone(tmp_path):
+    for content in ("globalThis.savedLabels = {};\n", "mine"):
+        write_page("study", "", [], tmp_path / "index.html")
+        assert (tmp_path / LABELS).read_text() == content
+        (tmp_path / LABELS).write_text("mine")
 
 
 def fill(page: Page, name: str, value: str) -> None:
@@ -143,7 +227,7 @@ MOVES = (
 def test_keys_move_search_and_turn_signs(page):
     order = listed(page)
     page.run("document.getElementById('grid').focus()")
-    for key, at in MOVES:
+    for key, at in (("Home", 0), *MOVES):
         page.press(key)
         page.wait(f"main.latent() === {order[at]}")
     assert page.run("document.querySelector('[aria-selected=true]').dataset.latent") == str(
