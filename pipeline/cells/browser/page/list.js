@@ -36,7 +36,7 @@ const list = (() => {
   const WORTH = [0.001, 0.02];
 
   const COLUMNS = [
-    ["latent", "latent", (v) => String(v)],
+    ["latent", "#", (v) => String(v)],
     ["fires_positive", "dens. +", text.percent],
     ["fires_negative", "dens. −", text.percent, true],
     ["minor", "rarer", text.percent, true],
