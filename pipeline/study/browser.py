@@ -15,7 +15,7 @@ class BrowserSpec(SweptSpec):
     """What a job depends on that collects what is shown of one cell's latents."""
 
     reads = ("heldout", "heldout_tokens", "asset")
-    revision: int = 1
+    revision: int = 2
     shown: list[Cell]
     """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0; or one."""
     rival: list[Cell]

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cells.browser.latents import LatentsShown
+from pipeline.cells.browser.logits import with_raw_logits
 from pipeline.cells.browser.page import Vocabulary, write_script
 from pipeline.cells.looks import EvaluationError, MeasuredCells
 from pipeline.data.fetch import load_asset, model_folder
@@ -93,7 +94,7 @@ def main(
         profiles = profile_latents(sae, store, cell.place.reads, contexts, keep, place, report)
         say(f"browse {cell.path}: tokens that {sae.width:,} latents promote")
         model = load_asset(asset, spec.dtype, place)
-        promoted = promoted_tokens(model, sae.W_dec, PROMOTED)
+        promoted = with_raw_logits(promoted_tokens(model, sae.W_dec, PROMOTED), model, sae.W_dec)
         del model
         beside = None
         if rival is not None:

@@ -156,7 +156,7 @@ class LatentsShown:
         rival: the cell beside it, and its latents that are nearest each of the cell's own: numbers
             and cosines [H, 2], along and against.
         profiles: what its latents do.
-        promoted: which tokens they promote.
+        promoted: which tokens they promote, with logits per unit of activation.
         tokens: the held-out contexts.
         dials: what steering found, with whatever cells.
     """
@@ -175,7 +175,7 @@ class LatentsShown:
         self._rival = rival[0] if rival else None
         self._near = rival[1] if rival else None
         self._up, self._down = promoted.up.numpy(), promoted.down.numpy()
-        self._scores = promoted.up_scores.numpy(), promoted.down_scores.numpy()
+        self._logits = promoted.up_scores.numpy(), promoted.down_scores.numpy()
         self._examples = Examples(profiles, tokens.context_length)
         self._gate = gate_of(sae)
         self._dials = dials_of(metrics, dials)
@@ -243,9 +243,9 @@ class LatentsShown:
         }
 
     def _latent(self, i: int, vocabulary: Vocabulary) -> dict[str, Any]:
-        arms = zip((self._up, self._down), self._scores, strict=True)
+        arms = zip((self._up, self._down), self._logits, strict=True)
         tokens = [
-            [vocabulary.numbers(ids[i]).tolist(), rounded(scores[i], 3)] for ids, scores in arms
+            [vocabulary.numbers(ids[i]).tolist(), rounded(logits[i], 3)] for ids, logits in arms
         ]
         shown: dict[str, Any] = {"promoted": tokens}
         if self._gate is not None:

@@ -54,12 +54,16 @@ const latent = (() => {
   }
 
   function promotes(cell, found) {
-    const part = ([tokens, scores], sign = 1) => element("ol", { class: "promoted" },
-      tokens.map((token, i) => element("li", {}, text.chip(cell.vocabulary[token]), " ", element("small", {}, text.signed(sign * scores[i])))));
+    const part = ([tokens, logits], sign = 1) => element("ol", { class: "promoted" },
+      tokens.map((token, i) => element("li", {}, text.chip(cell.vocabulary[token]), " ", element("small", {}, text.signed(sign * logits[i])))));
     const [up, down] = found.promoted;
-    return element("section", { class: "sides promotes" },
-      element("div", { class: "positive" }, element("h3", {}, cell.two_sided ? "+ promotes, − suppresses" : "Promotes"), part(up)),
-      element("div", { class: "negative" }, element("h3", {}, cell.two_sided ? "− promotes, + suppresses" : "Suppresses"), part(down, cell.two_sided ? -1 : 1)));
+    const unit = cell.two_sided ? "Direct logit attribution, in logits per unit of |z|: positive activations raise the tokens under +, negative ones those under −, and each lowers those of the other."
+      : "Direct logit attribution, in logits per unit of z.";
+    return element("section", {},
+      element("div", { class: "sides promotes" },
+        element("div", { class: "positive" }, element("h3", {}, cell.two_sided ? "+ promotes, − suppresses" : "Promotes"), part(up)),
+        element("div", { class: "negative" }, element("h3", {}, cell.two_sided ? "− promotes, + suppresses" : "Suppresses"), part(down, cell.two_sided ? -1 : 1))),
+      element("p", { class: "unit" }, unit));
   }
 
   async function firings(cell, number, found) {

@@ -213,6 +213,9 @@ def test_promoted_tokens_gates_and_neighbours_follow_from_the_weights(made, tied
     model = load_language_model(made.tiny.root / "model", torch.bfloat16)
     tokenizer = load_tokenizer(made.tiny.root / "model")
     expected = promoted_tokens(model, tied.W_dec, 10)
+    rows, norm = tied.W_dec.detach(), model.get_decoder().final_layer_norm
+    seen = (rows - rows.mean(1, keepdim=True)) * norm.weight.detach().float()
+    raw = seen @ model.get_output_embeddings().weight.detach().float().T
     other = load(made.tiny.root / "cells" / made.cell("gated").path / WEIGHTS)
     cosines = (tied.W_dec @ other.W_dec.T).detach().numpy()
     listed = decoded(index["columns"]["up"]).reshape(-1, index["listed"])
@@ -220,7 +223,8 @@ def test_promoted_tokens_gates_and_neighbours_follow_from_the_weights(made, tied
         up, down = latent["promoted"]
         assert [words[n] for n in up[0]] == tokenizer.batch_decode(expected.up[i][:, None])
         assert [words[n] for n in down[0]] == tokenizer.batch_decode(expected.down[i][:, None])
-        assert up[1] == pytest.approx(expected.up_scores[i].tolist(), rel=1e-2)
+        for ids, (_, logits) in ((expected.up[i], up), (expected.down[i], down)):
+            assert logits == pytest.approx(raw[i, ids].tolist(), rel=2e-2, abs=1e-4)
         assert listed[i].tolist() == up[0][: index["listed"]]
         (along, most), (against, least) = latent["near"]
         assert along == cosines[i].argmax()

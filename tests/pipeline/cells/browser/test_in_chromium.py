@@ -138,6 +138,17 @@ def test_densities_of_all_latents_stand_above_the_list(page, browser, made):
     assert marked.startswith("Latent 5: ")
 
 
+def test_promoted_tokens_have_raw_logits_with_their_unit(page, browser, made):
+    show(page, browser, 5)
+    for name, logits in (
+        ("positive", made.promoted.up_scores[5]),
+        ("negative", -made.promoted.down_scores[5]),
+    ):
+        shown = told(page, f".promotes .{name} small")
+        assert [float(one) for one in shown] == pytest.approx(logits.tolist(), rel=1e-2)
+    assert "logits per unit of |z|" in page.text(".unit")
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_the_list_fits_the_window(page, browser, width):
     page.size(width, 900)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from pipeline.cells.browser import page
 from pipeline.cells.browser.latents import gate_of
+from pipeline.cells.browser.logits import unnormalised
 from pipeline.cells.browser.page import Vocabulary
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.registry import GATED, of_family
@@ -49,3 +51,16 @@ def test_gates_open_where_the_code_begins(name):
             just = sae.code(at + 1e-4 * (-1) ** side)[0, latent].detach().abs()
             assert shut == 0 or name == "gated"
             assert float(just) == pytest.approx(float(opens[latent]), abs=1e-3)
+
+
+@pytest.mark.parametrize("make", [nn.LayerNorm, nn.RMSNorm, nn.Identity])
+def test_of_a_norm_only_gain_and_mean_are_kept(make):
+    torch.manual_seed(0)
+    norm, rows = make(8), torch.randn(5, 8) * torch.tensor([[1e-3], [1], [5], [1], [0]])
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    expected = rows * getattr(norm, "weight", 1)
+    if make is nn.LayerNorm:
+        expected = (rows - rows.mean(1, keepdim=True)) * norm.weight
+    found = unnormalised(norm, rows, torch.float32).detach()
+    assert torch.allclose(found, expected.detach() if make is not nn.Identity else rows, rtol=1e-4)
